@@ -1,0 +1,357 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Whether what a superblock places on a member keeps out of each other's way: data, superblock, bitmap, bad-block log,
+//! partial parity log. C md checks some of these pairs and trusts userspace with the others.
+//!
+//! One overlap is known and common: mdadm 4.6 puts the bad-block log of an array with a lockless bitmap inside the
+//! bitmap. Bytes of the bitmap then look like bad blocks, and bad blocks overwrite the bitmap. So a bad-block log that
+//! lies in another area is not an error; the log is taken to be absent ([`LogUse`]).
+
+use core::fmt;
+
+use super::bitmap::{BitmapSb, Kind};
+use super::sb0::Sb0;
+use super::sb1::{BadBlockLog, BadBlocks, CrashLog, DataPlace, Progress, Sb1};
+use crate::units::{Sector, SectorRange, Sectors};
+
+/// Something that has a place on a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Area {
+    /// The superblock.
+    Superblock,
+    /// The array's data.
+    Data,
+    /// The place a reshape moves data to; it may share sectors with [`Area::Data`].
+    NewData,
+    /// The ring of a journal, in the place of data.
+    Journal,
+    /// The bitmap: its superblock and its cells.
+    Bitmap,
+    /// The partial parity log.
+    Ppl,
+    /// The bad-block log.
+    BadBlockLog,
+}
+
+impl Area {
+    /// All but the bad-block log, which is judged apart.
+    const FIRM: [Self; 6] = [
+        Self::Superblock,
+        Self::Data,
+        Self::NewData,
+        Self::Journal,
+        Self::Bitmap,
+        Self::Ppl,
+    ];
+
+    /// Whether sharing sectors with `other` is how it should be.
+    fn may_share(self, other: Self) -> bool {
+        self == other
+            || matches!(
+                (self, other),
+                (Self::Data, Self::NewData) | (Self::NewData, Self::Data)
+            )
+    }
+}
+
+impl fmt::Display for Area {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Superblock => "superblock",
+            Self::Data => "data",
+            Self::NewData => "reshaped data",
+            Self::Journal => "journal",
+            Self::Bitmap => "bitmap",
+            Self::Ppl => "partial parity log",
+            Self::BadBlockLog => "bad-block log",
+        })
+    }
+}
+
+/// Why a member cannot be used as its superblock says. C md answers `EINVAL` where it notices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtentsError {
+    /// Two areas share sectors.
+    Overlap {
+        /// The one named first.
+        first: Area,
+        /// The one named second.
+        second: Area,
+    },
+    /// An area is not wholly on the member.
+    OffDevice(Area),
+    /// The array uses more than its data has room for.
+    DataTooShort {
+        /// What the array uses of each member.
+        needed: Sectors,
+        /// What there is.
+        room: Sectors,
+    },
+    /// Bad blocks are recorded in a log that lies in this area, so the log cannot be believed and not be ignored.
+    RecordedBadBlocksIn(Area),
+}
+
+impl fmt::Display for ExtentsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Overlap { first, second } => write!(f, "{first} and {second} overlap"),
+            Self::OffDevice(area) => write!(f, "{area} does not lie on the member"),
+            Self::DataTooShort { needed, room } => {
+                write!(f, "array uses {needed} sectors, room for {room}")
+            }
+            Self::RecordedBadBlocksIn(area) => write!(f, "recorded bad blocks lie in the {area}"),
+        }
+    }
+}
+
+impl core::error::Error for ExtentsError {}
+
+/// How the bad-block log of a member may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogUse {
+    /// There is none.
+    Absent,
+    /// Read it when bad blocks are recorded; write it.
+    Usable(BadBlockLog),
+    /// It lies inside the area of a lockless bitmap, where mdadm 4.6 puts it. Neither read nor write it, even when bad
+    /// blocks are recorded: what is read there are bytes of the bitmap.
+    InsideLocklessBitmap(BadBlockLog),
+    /// It lies in this area, and nothing is recorded in it. Neither read nor write it.
+    Inside(Area, BadBlockLog),
+}
+
+/// Where everything on a member lies.
+#[derive(Clone, Copy, Debug)]
+pub struct Extents {
+    device: Sectors,
+    superblock: SectorRange,
+    data: DataExtent,
+    ppl: Option<SectorRange>,
+    bitmap: Option<BitmapExtent>,
+    log: Option<BadBlockLog>,
+    bad_blocks: BadBlocks,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct DataExtent {
+    place: DataPlace,
+    /// What the array uses of it.
+    used: Sectors,
+    /// `Data` or `Journal`.
+    area: Area,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct BitmapExtent {
+    start: Sector,
+    /// What superblock and cells take; one sector while that is unknown.
+    needed: Sectors,
+    /// What is kept for it, at least `needed`.
+    reserved: Sectors,
+    lockless: bool,
+}
+
+impl Extents {
+    /// The extents that `sb` names on a member of `device` sectors. A bitmap counts one sector until
+    /// [`Extents::with_bitmap`].
+    pub fn of_sb1(sb: &Sb1<'_>, device: Sectors) -> Self {
+        let (array, member) = (sb.array(), sb.member());
+        let journal = matches!(member.progress, Progress::Journal { .. });
+        // The used size says nothing about a journal, and is zero when the level uses all there is.
+        let all = journal || array.member_size.is_zero();
+        let data = DataExtent {
+            place: member.data,
+            used: if all {
+                member.data.size
+            } else {
+                array.member_size
+            },
+            area: if journal { Area::Journal } else { Area::Data },
+        };
+        let (bitmap, ppl) = match member.crash_log {
+            CrashLog::None => (None, None),
+            CrashLog::Bitmap(place) => (Some(BitmapExtent::unknown(place.start)), None),
+            CrashLog::Ppl(place) => (None, place.range),
+        };
+        let bad_blocks = member.bad_blocks;
+        Self {
+            device,
+            superblock: sb.range(),
+            data,
+            ppl,
+            bitmap,
+            log: sb.bad_block_log(),
+            bad_blocks,
+        }
+    }
+
+    /// The extents that `sb` names on a member of `device` sectors. A bitmap counts one sector until
+    /// [`Extents::with_bitmap`].
+    pub fn of_sb0(sb: &Sb0<'_>, device: Sectors) -> Self {
+        let (array, member) = (sb.array(), sb.member());
+        let all = array.member_size.is_zero();
+        let used = if all {
+            member.data.size
+        } else {
+            array.member_size
+        };
+        let bitmap = match member.crash_log {
+            CrashLog::Bitmap(place) => Some(BitmapExtent::unknown(place.start)),
+            CrashLog::None | CrashLog::Ppl(_) => None,
+        };
+        Self {
+            device,
+            superblock: sb.range(),
+            data: DataExtent {
+                place: member.data,
+                used,
+                area: Area::Data,
+            },
+            ppl: None,
+            bitmap,
+            log: None,
+            bad_blocks: BadBlocks::Unrecorded,
+        }
+    }
+
+    /// The same, with the bitmap as long as its superblock makes it: a classic bitmap what its bits need to cover
+    /// `sync_size`, a lockless one at least what is kept for it, since it may use all of that.
+    #[must_use]
+    pub fn with_bitmap(mut self, sb: &BitmapSb, sync_size: Sectors) -> Self {
+        self.bitmap = self.bitmap.map(|bitmap| {
+            let needed = sb.kind.needed(sync_size).unwrap_or(bitmap.needed);
+            let lockless = matches!(sb.kind, Kind::Lockless(_) | Kind::LocklessFirstUse);
+            let reserved = if sb.reserved > needed {
+                sb.reserved
+            } else {
+                needed
+            };
+            BitmapExtent {
+                start: bitmap.start,
+                needed,
+                reserved,
+                lockless,
+            }
+        });
+        self
+    }
+
+    /// Checks every pair of areas; says how the bad-block log may be used.
+    pub fn verify(&self) -> Result<LogUse, ExtentsError> {
+        let DataExtent { place, used, .. } = self.data;
+        if used > place.size {
+            return Err(ExtentsError::DataTooShort {
+                needed: used,
+                room: place.size,
+            });
+        }
+        for (index, &first) in Area::FIRM.iter().enumerate() {
+            let Some(range) = self.range(first)? else {
+                continue;
+            };
+            for &second in Area::FIRM.iter().skip(index + 1) {
+                let shared = self
+                    .range(second)?
+                    .is_some_and(|other| other.overlaps(range));
+                if shared && !first.may_share(second) {
+                    return Err(ExtentsError::Overlap { first, second });
+                }
+            }
+        }
+        self.log_use()
+    }
+
+    /// How many sectors the bitmap may use: what is kept for it, cut where something else or the member's end begins.
+    /// `None` without a bitmap.
+    pub fn bitmap_room(&self) -> Option<Sectors> {
+        let bitmap = self.bitmap?;
+        let room = self.room_at(bitmap.start, |area| area != Area::Bitmap);
+        Some(bitmap.reserved.min(room))
+    }
+
+    /// How long the data may become without touching anything behind it.
+    pub fn data_room(&self) -> Sectors {
+        let data = [Area::Data, Area::NewData, Area::Journal];
+        let firm = self.room_at(self.data.place.offset, |area| !data.contains(&area));
+        let log = self
+            .log
+            .and_then(|log| log.range.start().distance_from(self.data.place.offset));
+        log.map_or(firm, |log| firm.min(log))
+    }
+
+    /// How far it is from `start` to the next of `areas`, or to the end of the member.
+    fn room_at(&self, start: Sector, areas: impl Fn(Area) -> bool) -> Sectors {
+        let ranges = Area::FIRM
+            .iter()
+            .filter(|&&area| areas(area))
+            .filter_map(|&area| self.range(area).ok().flatten());
+        let behind = ranges
+            .map(SectorRange::start)
+            .filter(|&at| at >= start)
+            .fold(self.end(), Sector::min);
+        behind.distance_from(start).unwrap_or(Sectors::ZERO)
+    }
+
+    fn end(&self) -> Sector {
+        Sector::new(self.device.get())
+    }
+
+    fn log_use(&self) -> Result<LogUse, ExtentsError> {
+        let Some(log) = self.log else {
+            return Ok(LogUse::Absent);
+        };
+        let lockless = self.bitmap.filter(|bitmap| bitmap.lockless);
+        let kept = lockless.and_then(|bitmap| SectorRange::new(bitmap.start, bitmap.reserved));
+        if kept.is_some_and(|kept| kept.overlaps(log.range)) {
+            return Ok(LogUse::InsideLocklessBitmap(log));
+        }
+        for &area in &Area::FIRM {
+            if self
+                .range(area)?
+                .is_some_and(|range| range.overlaps(log.range))
+            {
+                return match self.bad_blocks {
+                    BadBlocks::Recorded => Err(ExtentsError::RecordedBadBlocksIn(area)),
+                    BadBlocks::Unrecorded => Ok(LogUse::Inside(area, log)),
+                };
+            }
+        }
+        Ok(LogUse::Usable(log))
+    }
+
+    /// The sectors of `area`, or `None` on a member without it.
+    pub fn range(&self, area: Area) -> Result<Option<SectorRange>, ExtentsError> {
+        let DataExtent {
+            place,
+            used,
+            area: data,
+        } = self.data;
+        let run = match area {
+            Area::Superblock => Some((self.superblock.start(), self.superblock.len())),
+            Area::Data | Area::Journal => (data == area).then_some((place.offset, used)),
+            Area::NewData => (place.new_offset != place.offset).then_some((place.new_offset, used)),
+            Area::Bitmap => self.bitmap.map(|bitmap| (bitmap.start, bitmap.needed)),
+            Area::Ppl => self.ppl.map(|ppl| (ppl.start(), ppl.len())),
+            Area::BadBlockLog => self.log.map(|log| (log.range.start(), log.range.len())),
+        };
+        let Some((start, len)) = run else {
+            return Ok(None);
+        };
+        let range = SectorRange::new(start, len).filter(|range| range.end() <= self.end());
+        range.map(Some).ok_or(ExtentsError::OffDevice(area))
+    }
+}
+
+impl BitmapExtent {
+    fn unknown(start: Sector) -> Self {
+        Self {
+            start,
+            needed: Sectors::new(1),
+            reserved: Sectors::new(1),
+            lockless: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

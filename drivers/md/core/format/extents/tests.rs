@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-2.0
+
+use core::num::{NonZeroI32, NonZeroU32};
+use std::vec::Vec;
+
+use super::*;
+use crate::format::bitmap::{ChunkSize, StateBits};
+use crate::format::ident::{SbTime, Uuid};
+use crate::format::level::Level;
+use crate::format::sb1::{
+    ArrayState, BitmapPlace, Clustering, Device, Identity, JournalUse, MemberState, MinorVersion,
+    NewBadBlockLog, PplKind, PplPlace, ResyncPoint, Role, Update,
+};
+use crate::format::{BlockSize, NewFeatures};
+use crate::units::{Events, MemberNumber, Slot};
+
+const DEVICE: Sectors = Sectors::new(204_800);
+const SYNC_SIZE: Sectors = Sectors::new(200_000);
+
+/// A 1.2 member as the cases place things on it, all in sectors of the member.
+#[derive(Clone, Copy)]
+struct Layout {
+    data: u64,
+    crash_log: CrashLog,
+    log: Option<u64>,
+    bad_blocks: BadBlocks,
+    role: Role,
+}
+
+const PLAIN: Layout = Layout {
+    data: 2048,
+    crash_log: CrashLog::None,
+    log: None,
+    bad_blocks: BadBlocks::Unrecorded,
+    role: Role::Active(Slot::new(0)),
+};
+
+fn bitmap_at(start: u64) -> CrashLog {
+    let offset = i32::try_from(start).expect("near") - 8;
+    let offset = NonZeroI32::new(offset).expect("not where the superblock starts");
+    CrashLog::Bitmap(BitmapPlace {
+        offset,
+        start: Sector::new(start),
+    })
+}
+
+fn ppl_at(start: u64, sectors: u16) -> CrashLog {
+    let offset = i16::try_from(start).expect("near") - 8;
+    CrashLog::Ppl(PplPlace {
+        kind: PplKind::Single,
+        offset,
+        sectors,
+        range: None,
+    })
+}
+
+fn bitmap_sb(kind: Kind, reserved: u64) -> BitmapSb {
+    BitmapSb {
+        kind,
+        uuid: Uuid::default(),
+        events: Events::ZERO,
+        events_cleared: Events::ZERO,
+        sync_size: SYNC_SIZE,
+        state: StateBits::default(),
+        daemon_sleep_s: NonZeroU32::MIN,
+        write_behind: 0,
+        reserved: Sectors::new(reserved),
+    }
+}
+
+fn chunk(sectors: u64) -> ChunkSize {
+    ChunkSize::from_sectors(Sectors::new(sectors)).expect("a chunk size")
+}
+
+fn block(layout: Layout) -> Vec<u8> {
+    let log = layout.log.map(|at| NewBadBlockLog {
+        offset: i32::try_from(at).expect("near") - 8,
+        sectors: 8,
+        shift: 0,
+    });
+    let journal = layout.role == Role::Journal;
+    let array = ArrayState {
+        updated: SbTime::default(),
+        events: Events::new(1),
+        resync: ResyncPoint::Done,
+        level: Level::Raid5,
+        layout: Some(2),
+        chunk: Sectors::new(128),
+        member_size: SYNC_SIZE,
+        raid_disks: 3,
+        block_size: None,
+        reshape: None,
+        journal: if journal {
+            JournalUse::With
+        } else {
+            JournalUse::Without
+        },
+        clustering: Clustering::Single,
+    };
+    let offset = Sector::new(layout.data);
+    let member = MemberState {
+        superblock: Sector::new(8),
+        data: DataPlace {
+            offset,
+            size: Sectors::new(204_800 - layout.data),
+            new_offset: offset,
+        },
+        progress: if journal {
+            Progress::Journal {
+                tail: Sectors::ZERO,
+            }
+        } else {
+            Progress::Settled
+        },
+        replacement: false,
+        write_mostly: false,
+        failfast: false,
+        corrected_reads: 0,
+        crash_log: layout.crash_log,
+        bad_blocks: layout.bad_blocks,
+    };
+    let identity = Identity {
+        set_uuid: Uuid::default(),
+        set_name: [0; 32],
+        created: SbTime::default(),
+        device_uuid: Uuid::default(),
+        number: MemberNumber::ZERO,
+        max_dev: 128,
+        bad_block_log: log,
+    };
+    let mut block = vec![0; 4096];
+    identity.create(&mut block).expect("a block");
+    let update = Update {
+        array: &array,
+        member: &member,
+    };
+    update
+        .apply(&mut block, [(MemberNumber::ZERO, layout.role)])
+        .expect("values that fit");
+    block
+}
+
+fn extents(layout: Layout, bitmap: Option<&BitmapSb>) -> Extents {
+    let block = block(layout);
+    let device = Device {
+        sectors: DEVICE,
+        block: BlockSize::SECTOR,
+    };
+    let sb = Sb1::parse(&block, MinorVersion::V1_2, device, NewFeatures::Refuse)
+        .expect("a good superblock");
+    let extents = Extents::of_sb1(&sb, DEVICE);
+    bitmap.map_or(extents, |bitmap| extents.with_bitmap(bitmap, SYNC_SIZE))
+}
+
+fn overlap(first: Area, second: Area) -> Result<LogUse, ExtentsError> {
+    Err(ExtentsError::Overlap { first, second })
+}
+
+#[test]
+fn what_keeps_apart_is_accepted() {
+    let layout = Layout {
+        crash_log: bitmap_at(16),
+        log: Some(24),
+        ..PLAIN
+    };
+    let classic = bitmap_sb(Kind::Classic(chunk(128)), 8);
+    let log_use = extents(layout, Some(&classic)).verify();
+    assert!(matches!(log_use, Ok(LogUse::Usable(log)) if log.range.start() == Sector::new(24)));
+    assert_eq!(extents(PLAIN, None).verify(), Ok(LogUse::Absent));
+}
+
+#[test]
+fn overlaps_are_named() {
+    // 128 roles make the superblock one sector, 8..9.
+    let bitmap = |start, kind| {
+        extents(
+            Layout {
+                crash_log: bitmap_at(start),
+                ..PLAIN
+            },
+            Some(&bitmap_sb(kind, 8)),
+        )
+        .verify()
+    };
+    assert_eq!(bitmap(9, Kind::Classic(chunk(128))), Ok(LogUse::Absent));
+    assert_eq!(
+        bitmap(7, Kind::Classic(chunk(8))),
+        overlap(Area::Superblock, Area::Bitmap)
+    );
+    assert_eq!(bitmap(2047, Kind::Classic(chunk(128))), Ok(LogUse::Absent));
+    assert_eq!(
+        bitmap(2047, Kind::Classic(chunk(8))),
+        overlap(Area::Data, Area::Bitmap)
+    );
+    let ppl = |start, len| {
+        extents(
+            Layout {
+                crash_log: ppl_at(start, len),
+                ..PLAIN
+            },
+            None,
+        )
+        .verify()
+    };
+    assert_eq!(ppl(16, 2032), Ok(LogUse::Absent));
+    assert_eq!(ppl(16, 2033), overlap(Area::Data, Area::Ppl));
+    assert_eq!(ppl(8, 16), overlap(Area::Superblock, Area::Ppl));
+}
+
+#[test]
+fn a_log_inside_a_lockless_bitmap_is_absent() {
+    let lockless = Layout {
+        crash_log: bitmap_at(16),
+        log: Some(24),
+        ..PLAIN
+    };
+    let inside = |layout, kind| {
+        matches!(
+            extents(layout, Some(&bitmap_sb(kind, 256))).verify(),
+            Ok(LogUse::InsideLocklessBitmap(_))
+        )
+    };
+    assert!(inside(lockless, Kind::LocklessFirstUse));
+    assert!(inside(lockless, Kind::Lockless(chunk(128))));
+    assert!(inside(
+        Layout {
+            bad_blocks: BadBlocks::Recorded,
+            ..lockless
+        },
+        Kind::Lockless(chunk(128))
+    ));
+    assert!(!inside(lockless, Kind::Classic(chunk(65536))));
+    assert!(!inside(
+        Layout {
+            log: Some(272),
+            ..lockless
+        },
+        Kind::Lockless(chunk(128))
+    ));
+}
+
+#[test]
+fn a_log_elsewhere_is_absent_unless_it_is_in_use() {
+    let log_use = |layout| extents(layout, None).verify();
+    let in_data = Layout {
+        log: Some(2040 + 1),
+        ..PLAIN
+    };
+    assert!(matches!(
+        log_use(in_data),
+        Ok(LogUse::Inside(Area::Data, _))
+    ));
+    let recorded = Layout {
+        bad_blocks: BadBlocks::Recorded,
+        ..in_data
+    };
+    assert_eq!(
+        log_use(recorded),
+        Err(ExtentsError::RecordedBadBlocksIn(Area::Data))
+    );
+    let in_journal = Layout {
+        role: Role::Journal,
+        ..in_data
+    };
+    assert!(matches!(
+        log_use(in_journal),
+        Ok(LogUse::Inside(Area::Journal, _))
+    ));
+}
+
+#[test]
+fn the_first_kib_of_a_lockless_bitmap_counts() {
+    // 2048 chunks and 1024 bytes before them: 6 sectors from 2042 on touch the data at 2048 no sooner than a seventh.
+    let lockless = |start| {
+        let sb = bitmap_sb(Kind::Lockless(chunk(128)), 4);
+        extents(
+            Layout {
+                crash_log: bitmap_at(start),
+                ..PLAIN
+            },
+            Some(&sb),
+        )
+        .verify()
+    };
+    assert_eq!(
+        Kind::Lockless(chunk(128)).needed(SYNC_SIZE),
+        Some(Sectors::new(6))
+    );
+    assert_eq!(lockless(2042), Ok(LogUse::Absent));
+    assert_eq!(lockless(2043), overlap(Area::Data, Area::Bitmap));
+}
+
+#[test]
+fn the_room_of_a_bitmap_ends_where_something_begins() {
+    let room = |start, reserved| {
+        let sb = bitmap_sb(Kind::LocklessFirstUse, reserved);
+        extents(
+            Layout {
+                crash_log: bitmap_at(start),
+                ..PLAIN
+            },
+            Some(&sb),
+        )
+        .bitmap_room()
+    };
+    assert_eq!(room(16, 256), Some(Sectors::new(256)));
+    assert_eq!(room(2000, 256), Some(Sectors::new(48)));
+    assert_eq!(room(0, 256), Some(Sectors::new(8)));
+    assert_eq!(extents(PLAIN, None).bitmap_room(), None);
+}
+
+#[test]
+fn data_may_grow_to_the_end() {
+    assert_eq!(
+        extents(PLAIN, None).data_room(),
+        Sectors::new(204_800 - 2048)
+    );
+    assert_eq!(
+        extents(
+            Layout {
+                data: 4802,
+                ..PLAIN
+            },
+            None
+        )
+        .verify(),
+        Err(ExtentsError::DataTooShort {
+            needed: SYNC_SIZE,
+            room: Sectors::new(199_998),
+        })
+    );
+}

@@ -1,0 +1,355 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The header of a partial parity log (`struct ppl_header`): 4096 bytes, little-endian, followed by the partial parity
+//! of each entry in turn. The newest of several headers in a ring is the one of the highest generation.
+
+use core::fmt;
+
+use zerocopy::byteorder::little_endian::{U32, U64};
+use zerocopy::{FromBytes as _, IntoBytes as _};
+use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
+
+use super::crc::{crc32c, crc32c_without};
+use super::ident::Uuid;
+use super::BlockSize;
+use crate::units::{Sector, Sectors, Slot};
+
+/// Bytes of a header.
+pub const HEADER_BYTES: usize = 4096;
+/// Entries that fit in one.
+pub const ENTRIES_MAX: usize = 148;
+/// The start of a header, kept at all ones.
+const RESERVED_BYTES: usize = 512;
+/// Where the checksum lies.
+const CHECKSUM_AT: usize = 532;
+
+#[derive(Clone, Copy, FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct RawEntry {
+    data_sector: U64,
+    pp_size: U32,
+    data_size: U32,
+    parity_disk: U32,
+    checksum: U32,
+}
+
+#[derive(FromBytes, IntoBytes, KnownLayout, Immutable, Unaligned)]
+#[repr(C)]
+struct Raw {
+    reserved: [u8; RESERVED_BYTES],
+    signature: U32,
+    padding: U32,
+    generation: U64,
+    entries_count: U32,
+    checksum: U32,
+    entries: [RawEntry; ENTRIES_MAX],
+    tail: [u8; 8],
+}
+
+const _: () = {
+    assert!(size_of::<Raw>() == HEADER_BYTES);
+    assert!(core::mem::offset_of!(Raw, checksum) == CHECKSUM_AT);
+};
+
+/// Why bytes are not a header to recover from. C md then looks no further and recovers nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PplError {
+    /// Fewer than 4096 bytes were given.
+    TooShort,
+    /// The checksum does not match: nothing was logged here, or the write was torn.
+    Checksum {
+        /// The one in the header.
+        stored: u32,
+        /// The one its bytes have.
+        computed: u32,
+    },
+    /// More entries than fit. C md reads them from beyond the header.
+    Entries(u32),
+    /// An entry whose data or parity is not whole sectors, or lies beyond 2^64. C md drops the odd bytes.
+    Entry(Entry),
+    /// A parity disk that no array has.
+    ParityDisk(u32),
+}
+
+impl fmt::Display for PplError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::TooShort => write!(f, "fewer than 4096 bytes"),
+            Self::Checksum { stored, computed } => {
+                write!(f, "checksum is {computed:#010x}, stored {stored:#010x}")
+            }
+            Self::Entries(n) => write!(f, "{n} entries, more than {ENTRIES_MAX}"),
+            Self::Entry(Entry(at)) => write!(f, "entry {at} is not whole sectors"),
+            Self::ParityDisk(disk) => write!(f, "parity on member {disk}"),
+        }
+    }
+}
+
+impl core::error::Error for PplError {}
+
+/// The place of an entry in its header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry(pub usize);
+
+/// A write that was under way: stripes whose parity may be wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Write {
+    /// The first sector of new data, in the array.
+    pub data: Sector,
+    /// How much new data there is.
+    pub data_len: Sectors,
+    /// How much partial parity follows the header for it; zero when whole stripes were written.
+    pub parity_len: Sectors,
+    /// The slot that holds the parity.
+    pub parity_slot: Slot,
+    /// The sum of the partial parity, as [`parity_sum`] makes it.
+    pub checksum: u32,
+}
+
+/// The signature of a native array (external metadata has its own).
+pub fn signature(uuid: Uuid) -> u32 {
+    !crc32c(!0, &uuid.bytes())
+}
+
+/// The sum over the partial parity of one entry, `parts` being its pieces in order.
+pub fn parity_sum<'p>(parts: impl IntoIterator<Item = &'p [u8]>) -> u32 {
+    !parts.into_iter().fold(!0, crc32c)
+}
+
+/// A header that passed every check, still in the bytes it was read into.
+#[derive(Clone, Copy)]
+pub struct Header<'a> {
+    raw: &'a Raw,
+    entries: &'a [RawEntry],
+    block: BlockSize,
+}
+
+impl<'a> Header<'a> {
+    /// Checks the first 4096 of `bytes`. `block` is the unit of the sectors in it: 512 for native metadata, the
+    /// array's logical block for external.
+    pub fn parse(bytes: &'a [u8], block: BlockSize) -> Result<Self, PplError> {
+        let (raw, _) = Raw::ref_from_prefix(bytes).map_err(|_| PplError::TooShort)?;
+        let (stored, computed) = (
+            raw.checksum.get(),
+            !crc32c_without(!0, raw.as_bytes(), CHECKSUM_AT),
+        );
+        if stored != computed {
+            return Err(PplError::Checksum { stored, computed });
+        }
+        let count = raw.entries_count.get();
+        let entries = usize::try_from(count)
+            .ok()
+            .and_then(|count| raw.entries.get(..count));
+        let entries = entries.ok_or(PplError::Entries(count))?;
+        for (index, entry) in entries.iter().enumerate() {
+            decode(entry, Entry(index), block)?;
+        }
+        Ok(Self {
+            raw,
+            entries,
+            block,
+        })
+    }
+
+    /// Whose log it is.
+    pub fn signature(&self) -> u32 {
+        self.raw.signature.get()
+    }
+
+    /// Counts the headers that were written.
+    pub fn generation(&self) -> u64 {
+        self.raw.generation.get()
+    }
+
+    /// The writes that were under way.
+    pub fn writes(&self) -> impl Iterator<Item = Write> + 'a {
+        let block = self.block;
+        // Every entry decoded when the header was checked.
+        self.entries
+            .iter()
+            .enumerate()
+            .filter_map(move |(index, entry)| decode(entry, Entry(index), block).ok())
+    }
+
+    /// The length of header and partial parity, hence where the next header of a ring lies.
+    pub fn len(&self) -> Sectors {
+        let parity: u64 = self.writes().map(|write| write.parity_len.get()).sum();
+        // At most 148 times 2^23 sectors.
+        Sectors::new(parity + 8)
+    }
+
+    /// A log is never empty: it has its header.
+    pub fn is_empty(&self) -> bool {
+        false
+    }
+}
+
+fn decode(raw: &RawEntry, entry: Entry, block: BlockSize) -> Result<Write, PplError> {
+    let whole = |bytes: U32| {
+        Sectors::from_bytes_exact(u64::from(bytes.get())).ok_or(PplError::Entry(entry))
+    };
+    let data = raw
+        .data_sector
+        .get()
+        .checked_mul(u64::from(block.bytes() / 512))
+        .map(Sector::new);
+    let data = data.ok_or(PplError::Entry(entry))?;
+    let data_len = whole(raw.data_size)?;
+    data.checked_add(data_len).ok_or(PplError::Entry(entry))?;
+    let disk = raw.parity_disk.get();
+    Ok(Write {
+        data,
+        data_len,
+        parity_len: whole(raw.pp_size)?,
+        parity_slot: Slot::new(u16::try_from(disk).map_err(|_| PplError::ParityDisk(disk))?),
+        checksum: raw.checksum.get(),
+    })
+}
+
+/// A header to write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewHeader {
+    /// Whose log it is.
+    pub signature: u32,
+    /// One more than that of the last header.
+    pub generation: u64,
+    /// The unit of the sectors in it.
+    pub block: BlockSize,
+}
+
+impl NewHeader {
+    /// Makes `bytes` the header of `writes`; of none for an empty log.
+    pub fn write<W>(&self, bytes: &mut [u8], writes: W) -> Result<(), PplError>
+    where
+        W: IntoIterator<Item = Write>,
+    {
+        let (raw, _) = Raw::mut_from_prefix(bytes).map_err(|_| PplError::TooShort)?;
+        raw.as_mut_bytes().fill(0);
+        raw.reserved.fill(0xff);
+        raw.signature = U32::new(self.signature);
+        raw.generation = U64::new(self.generation);
+        let mut count = 0;
+        for write in writes {
+            let index = usize::try_from(count).map_err(|_| PplError::Entries(count))?;
+            let entry = raw
+                .entries
+                .get_mut(index)
+                .ok_or(PplError::Entries(count.saturating_add(1)))?;
+            *entry = encode(write, Entry(index), self.block)?;
+            count += 1;
+        }
+        raw.entries_count = U32::new(count);
+        raw.checksum = U32::new(!crc32c_without(!0, raw.as_bytes(), CHECKSUM_AT));
+        Ok(())
+    }
+}
+
+fn encode(write: Write, entry: Entry, block: BlockSize) -> Result<RawEntry, PplError> {
+    let bytes = |len: Sectors| {
+        len.to_bytes()
+            .and_then(|bytes| u32::try_from(bytes).ok())
+            .map(U32::new)
+    };
+    Ok(RawEntry {
+        data_sector: U64::new(write.data.get() / u64::from(block.bytes() / 512)),
+        pp_size: bytes(write.parity_len).ok_or(PplError::Entry(entry))?,
+        data_size: bytes(write.data_len).ok_or(PplError::Entry(entry))?,
+        parity_disk: U32::new(u32::from(write.parity_slot.get())),
+        checksum: U32::new(write.checksum),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(data: u64, parity_sectors: u64) -> Write {
+        Write {
+            data: Sector::new(data),
+            data_len: Sectors::new(16),
+            parity_len: Sectors::new(parity_sectors),
+            parity_slot: Slot::new(2),
+            checksum: 0x1234,
+        }
+    }
+
+    fn header(writes: &[Write]) -> std::vec::Vec<u8> {
+        let mut bytes = vec![0; HEADER_BYTES];
+        let new = NewHeader {
+            signature: signature(Uuid::default()),
+            generation: 9,
+            block: BlockSize::PAGE,
+        };
+        new.write(&mut bytes, writes.iter().copied())
+            .expect("a header that fits");
+        bytes
+    }
+
+    #[test]
+    fn headers_round_trip() {
+        let writes = [write(0, 8), write(4096, 0)];
+        let bytes = header(&writes);
+        let parsed = Header::parse(&bytes, BlockSize::PAGE).expect("a good header");
+        assert_eq!(parsed.writes().collect::<std::vec::Vec<_>>(), writes);
+        assert_eq!(
+            (parsed.generation(), parsed.signature()),
+            (9, signature(Uuid::default()))
+        );
+        assert_eq!(parsed.len(), Sectors::new(16));
+    }
+
+    /// The fields where `struct ppl_header` has them.
+    #[test]
+    fn the_bytes_of_a_header() {
+        let bytes = header(&[write(4096, 8)]);
+        assert!(bytes[..512].iter().all(|&b| b == 0xff));
+        assert_eq!(bytes[520], 9);
+        assert_eq!(bytes[528], 1);
+        assert_eq!(
+            bytes[536..560],
+            [0, 2, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 32, 0, 0, 2, 0, 0, 0, 0x34, 0x12, 0, 0]
+        );
+    }
+
+    #[test]
+    fn as_many_entries_as_fit() {
+        let full = [write(8, 8); ENTRIES_MAX];
+        let bytes = header(&full);
+        assert_eq!(
+            Header::parse(&bytes, BlockSize::PAGE).map(|h| h.writes().count()),
+            Ok(ENTRIES_MAX)
+        );
+        let new = NewHeader {
+            signature: 0,
+            generation: 0,
+            block: BlockSize::SECTOR,
+        };
+        let mut bytes = vec![0; HEADER_BYTES];
+        assert_eq!(
+            new.write(&mut bytes, [write(8, 8); ENTRIES_MAX + 1]),
+            Err(PplError::Entries(149))
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let good = header(&[write(8, 8)]);
+        let broken = |at: usize, value: u32| {
+            let mut bytes = good.clone();
+            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
+            let sum = !crc32c_without(!0, &bytes, CHECKSUM_AT);
+            bytes[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&sum.to_le_bytes());
+            Header::parse(&bytes, BlockSize::PAGE).map(|_| ())
+        };
+        assert_eq!(broken(528, 149), Err(PplError::Entries(149)));
+        assert_eq!(broken(544, 513), Err(PplError::Entry(Entry(0))));
+        assert_eq!(broken(540, u32::MAX), Err(PplError::Entry(Entry(0))));
+        assert_eq!(broken(552, 65536), Err(PplError::ParityDisk(65536)));
+        let mut torn = good.clone();
+        torn[4095] ^= 1;
+        assert!(matches!(
+            Header::parse(&torn, BlockSize::PAGE),
+            Err(PplError::Checksum { .. })
+        ));
+    }
+}
