@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reshape of raid10 (`reshape_request` in raid10.c): up to a window of one chunk at a time.
+//!
+//! raid10 never writes over what it reads: it demands that the data offset of every member moves by at least a row,
+//! the *slack*.
+
+use super::{Direction, Metadata, Next, Position};
+use crate::{
+    layout::mirror::{Placement, Raid10, Raid10Error},
+    units::{Sector, SectorRange, Sectors},
+};
+use core::fmt;
+
+/// The longest step, in array sectors (`RESYNC_SECTORS`: 64 KiB).
+pub const WINDOW: Sectors = Sectors::new(128);
+
+/// Why a reshape cannot start; EINVAL in C md.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raid10ReshapeError {
+    /// One of the layouts has sections of far copies.
+    HasSections,
+    /// The number of copies would change.
+    CopiesChange,
+    /// More members go forward and fewer go backward; only with as many is the direction free.
+    WrongDirection,
+    /// The array does not end with a whole new chunk.
+    ChunkDoesNotDivideArray,
+    /// The data offsets do not move by a row of chunks with its copies.
+    SlackTooSmall,
+    /// Going backward, the array would get smaller than it is now: `array_size` has to be reduced first.
+    ArrayTooLarge,
+    /// The common size cannot be computed.
+    Geometry(Raid10Error),
+}
+
+impl fmt::Display for Raid10ReshapeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::HasSections => "a raid10 array with far copies cannot be reshaped",
+            Self::CopiesChange => "a reshape cannot change the number of copies",
+            Self::WrongDirection => "the reshape has to go the other way",
+            Self::ChunkDoesNotDivideArray => "the array is not a multiple of the new chunk size",
+            Self::SlackTooSmall => "offset difference not enough to reshape",
+            Self::ArrayTooLarge => "array size must be reduced before number of disks",
+            Self::Geometry(error) => return error.fmt(f),
+        })
+    }
+}
+
+/// The slack of a reshape, from the (old, new) data offsets of all members: the least that any of them moves against
+/// the direction of travel.
+pub fn raid10_slack(
+    direction: Direction,
+    offsets: impl Iterator<Item = (Sector, Sector)>,
+) -> Sectors {
+    offsets
+        .map(|(old, new)| match direction {
+            Direction::Forward => old.distance_from(new),
+            Direction::Backward => new.distance_from(old),
+        })
+        .map(|slack| slack.unwrap_or(Sectors::ZERO))
+        .min()
+        .unwrap_or(Sectors::ZERO)
+}
+
+/// One step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raid10Step {
+    /// Whether the superblocks have to be written first.
+    pub metadata: Metadata,
+    /// The array sectors to copy, inside one chunk of either geometry.
+    pub range: SectorRange,
+    /// [`Position::progress`] after the step.
+    pub progress: Sector,
+    /// How much of the array is done after the step: what `sync_completed` counts.
+    pub completed: Sectors,
+}
+
+/// The reshape of a raid10 array.
+///
+/// # Invariants
+///
+/// Neither layout has sections, both have the same number of copies, and the slack is at least a row with its copies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raid10Reshape {
+    previous: Raid10,
+    new: Raid10,
+    direction: Direction,
+    slack: Sectors,
+    common_size: Sectors,
+}
+
+impl Raid10Reshape {
+    /// A reshape of an array that has `array_size` sectors at present.
+    ///
+    /// # Errors
+    ///
+    /// All of [`Raid10ReshapeError`].
+    pub fn new(
+        previous: Raid10,
+        new: Raid10,
+        direction: Direction,
+        slack: Sectors,
+        array_size: Sectors,
+    ) -> Result<Self, Raid10ReshapeError> {
+        if previous.layout().has_sections() || new.layout().has_sections() {
+            return Err(Raid10ReshapeError::HasSections);
+        }
+        if previous.copy_count() != new.copy_count() {
+            return Err(Raid10ReshapeError::CopiesChange);
+        }
+        if !direction.fits(previous.members(), new.members()) {
+            return Err(Raid10ReshapeError::WrongDirection);
+        }
+        if new.chunk().size().round_down(array_size) != array_size {
+            return Err(Raid10ReshapeError::ChunkDoesNotDivideArray);
+        }
+        if row_len(&previous).max(row_len(&new)) > slack {
+            return Err(Raid10ReshapeError::SlackTooSmall);
+        }
+        let members = if previous.members().get() < new.members().get() {
+            previous.members()
+        } else {
+            new.members()
+        };
+        let common_size = Raid10::new(new.layout(), new.chunk(), members, previous.member_size())
+            .map_err(Raid10ReshapeError::Geometry)?
+            .array_size();
+        if direction == Direction::Backward && common_size < array_size {
+            return Err(Raid10ReshapeError::ArrayTooLarge);
+        }
+        // INVARIANT: all clauses were checked above.
+        Ok(Self {
+            previous,
+            new,
+            direction,
+            slack,
+            common_size,
+        })
+    }
+
+    /// The sectors that both geometries have: the size of the array while the reshape runs.
+    pub const fn common_size(&self) -> Sectors {
+        self.common_size
+    }
+
+    /// The start position.
+    pub const fn start(&self) -> Position {
+        Position::start(self.direction, self.common_size)
+    }
+
+    /// The next step from `position`, or that there is none.
+    pub fn next(&self, position: &Position) -> Next<Raid10Step> {
+        let size = self.common_size.get();
+        let progress = position.progress().get();
+        let bounds = match self.direction {
+            Direction::Forward => (progress, self.window_end(progress).min(size)),
+            Direction::Backward => (self.window_start(progress), progress),
+        };
+        let len = Sectors::new(bounds.1.saturating_sub(bounds.0));
+        let Some(range) = SectorRange::new(Sector::new(bounds.0), len) else {
+            return Next::Done;
+        };
+        let (progress, completed) = match self.direction {
+            Direction::Forward => (range.end(), bounds.1),
+            Direction::Backward => (range.start(), size.saturating_sub(bounds.0)),
+        };
+        Next::Step(Raid10Step {
+            metadata: self.metadata(position),
+            range,
+            progress,
+            completed: Sectors::new(completed),
+        })
+    }
+
+    /// The sectors from the start of the smaller of the two chunks to `at`.
+    fn in_chunk(&self, at: u64) -> u64 {
+        let chunk = self.small_chunk();
+        at & chunk.saturating_sub(1)
+    }
+
+    /// Both chunks are powers of two, so each boundary of the larger one is a boundary of the smaller one.
+    fn small_chunk(&self) -> u64 {
+        let (previous, new) = (self.previous.chunk().sectors(), self.new.chunk().sectors());
+        previous.min(new).get()
+    }
+
+    fn window_end(&self, from: u64) -> u64 {
+        let left = self.small_chunk().saturating_sub(self.in_chunk(from));
+        from.saturating_add(left.min(WINDOW.get()))
+    }
+
+    fn window_start(&self, to: u64) -> u64 {
+        match to.checked_sub(1) {
+            Some(last) => {
+                to.saturating_sub(self.in_chunk(last).saturating_add(1).min(WINDOW.get()))
+            }
+            None => 0,
+        }
+    }
+
+    /// The superblocks go first when the step may write where a restart from the recorded position may read.
+    fn metadata(&self, position: &Position) -> Metadata {
+        let (progress, safe) = (position.progress().get(), position.safe().get());
+        let slack = self.slack.get();
+        let overwrites = match self.direction {
+            Direction::Forward => {
+                let next = member_end(&self.new, progress);
+                let safe = member_start(&self.previous, safe);
+                next > safe.saturating_add(slack)
+            }
+            Direction::Backward => {
+                let next = member_start(&self.new, progress.saturating_sub(1));
+                let safe = member_end(&self.previous, safe.saturating_sub(1));
+                next.saturating_add(slack) < safe
+            }
+        };
+        if overwrites {
+            Metadata::WriteFirst
+        } else {
+            Metadata::NotNeeded
+        }
+    }
+}
+
+/// A chunk with its far copies, on one member.
+fn row_len(array: &Raid10) -> Sectors {
+    let far = u64::from(array.layout().far());
+    Sectors::new(array.chunk().sectors().get().saturating_mul(far))
+}
+
+/// The number of array chunks up to here, counted as near copies over all members.
+fn rows(array: &Raid10, chunks: u64) -> (u64, u16) {
+    let places = chunks.saturating_mul(u64::from(array.layout().near()));
+    array.members().split(places)
+}
+
+/// The first member sector that can hold anything of the chunk of array sector `at`.
+fn member_start(array: &Raid10, at: u64) -> u64 {
+    let (chunk, _) = array.chunk().split(Sector::new(at));
+    rows(array, chunk).0.saturating_mul(row_len(array).get())
+}
+
+/// The first member sector behind anything of the chunk of array sector `at`.
+fn member_end(array: &Raid10, at: u64) -> u64 {
+    let (chunk, _) = array.chunk().split(Sector::new(at));
+    let (full, rest) = rows(array, chunk.saturating_add(1));
+    let count = full.saturating_add(u64::from(rest > 0));
+    count.saturating_mul(row_len(array).get())
+}
