@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory: what `kernel::alloc` lacks.
+
+pub mod mempool;
+pub mod noio;
+pub mod page;
