@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! KUnit suites of the project, for kernels with `CONFIG_KUNIT=y`.
+//!
+//! The tables of `md_core` are walked here as `cargo test` walks them on a host; the abstractions of `kernel_ext`
+//! are tried on real kernel objects. Bios go to two RAM disks, `/dev/ram0` and `/dev/ram1`, whose contents are
+//! overwritten; opening them loads their driver.
+//!
+//! Only assertions in the body of a `#[test]` are caught; helpers return what is to be asserted.
+
+mod block;
+mod core_cases;
+mod device;
+mod disk;
+mod fan;
+mod sync;
+mod sysfs;
+
+use kernel::prelude::*;
+
+module! {
+    type: Tests,
+    name: "md_kunit",
+    authors: ["The rmd authors"],
+    description: "KUnit suites of the md driver in Rust",
+    license: "GPL",
+}
+
+/// The suites run when the module is loaded; there is nothing else to do.
+struct Tests;
+
+impl kernel::Module for Tests {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        Ok(Self)
+    }
+}
