@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an array is: its settings, who uses it, and its presence in the system.
+//!
+//! Locks, outermost first:
+//!
+//! 1. `Registry::creating`: one array is created at a time;
+//! 2. the configuration ([`Array::configure`]): settings and members;
+//! 3. [`node::Place`]: the disk and the `md/` directory, held while they are created or looked at;
+//! 4. `Registry::arrays` and [`life::Life`]: spin locks or short sections, nothing is taken under them.
+//!
+//! Nothing waits for I/O or for the removal of a sysfs file while it holds any of them.
+
+pub(crate) mod config;
+pub(crate) mod info;
+pub(crate) mod life;
+pub(crate) mod live;
+mod members;
+pub(crate) mod node;
+pub(crate) mod registry;
+mod run;
+
+use crate::member::entry::Entry;
+use config::Config;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        lock::mutex::MutexGuard,
+        new_mutex, Arc, ArcBorrow, Mutex,
+    },
+    workqueue::{impl_has_work, new_work, Work, WorkItem},
+};
+use kernel_ext::{block::major::DeviceNumber, sync::gated::Gated};
+use life::{Hold, Life, Use};
+use live::Live;
+use node::Place;
+use registry::Registry;
+
+/// An array, from the creation of its disk to the last close of that.
+#[pin_data]
+pub(crate) struct Array {
+    /// The number of its disk.
+    pub(crate) number: DeviceNumber,
+    /// Where it is listed.
+    pub(crate) registry: Arc<Registry>,
+    #[pin]
+    config: Mutex<Config>,
+    #[pin]
+    life: Life,
+    #[pin]
+    place: Place,
+    live: Gated<Live>,
+    /// Partitions must be read again.
+    changed: Atomic<bool>,
+    #[pin]
+    removal: Work<Self>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Array { self.removal }
+}
+
+impl WorkItem for Array {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        this.remove();
+    }
+}
+
+impl Array {
+    fn new(number: DeviceNumber, hold: Hold, registry: Arc<Registry>) -> Result<Arc<Self>> {
+        let live = Gated::new()?;
+        Arc::pin_init(
+            pin_init!(Self {
+                number,
+                registry,
+                live,
+                changed: Atomic::new(false),
+                config <- new_mutex!(Config::default()),
+                life <- Life::new(hold),
+                place <- Place::new(),
+                removal <- new_work!("Array::removal"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// Locks the configuration. May sleep. `ENODEV` for an array that was stopped.
+    pub(crate) fn configure(&self) -> Result<Configuration<'_>> {
+        let config = self.config.lock();
+        if self.life.is_deleted() {
+            return Err(ENODEV);
+        }
+        Ok(Configuration {
+            array: self,
+            config,
+            departed: KVec::new(),
+        })
+    }
+
+    /// Who uses the array, and whether it is being stopped.
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
+    }
+
+    /// The disk and the `md/` directory.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Counts a user until the returned value is dropped. `None` for an array that was stopped.
+    pub(crate) fn use_by(this: ArcBorrow<'_, Self>) -> Option<Use> {
+        this.life.enter().then(|| Use::new(this.into()))
+    }
+
+    /// Ends one use. The last user of an array without any setting takes it along.
+    pub(crate) fn end_use(this: ArcBorrow<'_, Self>) {
+        if this.life.leave() {
+            this.registry.delete_later(this.into());
+        }
+    }
+
+    /// Removes the array from the system. May sleep, waiting for running attribute functions: no lock may be held.
+    pub(crate) fn remove(&self) {
+        let departed = self.config.lock().reset();
+        drop(departed);
+        drop(self.place.take());
+        self.registry.forget(self);
+    }
+
+    /// Stops the array for good: forgets all settings, and removes it unless an administrator asked for the old way.
+    ///
+    /// May sleep; no lock may be held.
+    pub(crate) fn stop(&self, removal: Removal) -> Result {
+        let mut config = self.configure()?;
+        self.halt(&mut config);
+        let departed = config.reset();
+        let delete = self.life.stop(removal);
+        drop(config);
+        drop(departed);
+        self.place.with_name(|name| pr_info!("{name}: stopped\n"));
+        self.notify_state();
+        self.registry.events.notify();
+        if delete {
+            self.remove();
+        }
+        Ok(())
+    }
+
+    /// The running array, for I/O.
+    pub(crate) fn live(&self) -> &Gated<Live> {
+        &self.live
+    }
+
+    /// Partitions are to be read again on the next open.
+    fn media_changed(&self) {
+        self.changed.store(true, Relaxed);
+    }
+
+    /// Whether partitions are to be read again, which is said once.
+    pub(crate) fn take_media_change(&self) -> bool {
+        self.changed.xchg(false, Relaxed)
+    }
+
+    /// Tells who polls `array_state`. Any context that may sleep.
+    pub(crate) fn notify_state(&self) {
+        self.place.notify_state();
+    }
+
+    /// The machine is going down. An array that does not run has nothing to write.
+    pub(crate) fn prepare_reboot(&self) {}
+}
+
+/// When a stopped array leaves the system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Removal {
+    /// Before the stop returns.
+    Now,
+    /// On the last close, and not at all while it is held by name or number (`legacy_async_del_gendisk`).
+    Later,
+}
+
+/// The locked configuration of an array.
+///
+/// Fields are dropped in this order: members that have left go when the lock is free again, as their removal waits for
+/// attribute functions, which may be waiting for the lock.
+pub(crate) struct Configuration<'a> {
+    array: &'a Array,
+    config: MutexGuard<'a, Config>,
+    departed: KVec<Entry>,
+}
+
+impl core::ops::Deref for Configuration<'_> {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl core::ops::DerefMut for Configuration<'_> {
+    fn deref_mut(&mut self) -> &mut Config {
+        &mut self.config
+    }
+}
+
+impl Drop for Configuration<'_> {
+    fn drop(&mut self) {
+        self.array.life.set_configured(self.config.is_configured());
+        self.departed = self.config.departed();
+    }
+}

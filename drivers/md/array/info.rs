@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the ioctls tell of an array.
+
+use super::config::{Config, LevelSetting};
+use kernel_ext::block::major::DeviceNumber;
+use md_core::{
+    state::{
+        array::{Access, Array as State},
+        clean::Dirtiness,
+        member::Member as MemberState,
+    },
+    units::MemberNumber,
+    words::{
+        array::MetadataVersion,
+        ioctl::{ArrayInfo, DiskInfo, Version},
+    },
+};
+
+/// The number an array without a level reports (`LEVEL_NONE`).
+const LEVEL_NONE: i32 = -1_000_000;
+
+impl Config {
+    /// The answer to `GET_ARRAY_INFO`.
+    pub(crate) fn array_info(&self, number: DeviceNumber) -> ArrayInfo {
+        let (major_version, minor_version, not_persistent) = match self.metadata {
+            MetadataVersion::None | MetadataVersion::External(_) => (0, 90, 1),
+            MetadataVersion::V0 { minor } => (0, minor, 0),
+            MetadataVersion::V1 { minor } => (1, minor, 0),
+        };
+        let faulty = self.count(|state| matches!(state, MemberState::Faulty { .. }));
+        let in_sync = self.count(|state| matches!(state, MemberState::InSync(_)));
+        let journals = self.count(|state| matches!(state, MemberState::Journal { .. }));
+        let all = self.count(|_| true);
+        let working = all.saturating_sub(faulty);
+        ArrayInfo {
+            major_version,
+            minor_version: i32::try_from(minor_version).unwrap_or(i32::MAX),
+            patch_version: Version::CURRENT.patchlevel,
+            ctime: u32::try_from(self.ctime).unwrap_or(u32::MAX),
+            level: match self.level {
+                LevelSetting::Level(level) => level.number(),
+                LevelSetting::Unset | LevelSetting::Text(_) => LEVEL_NONE,
+            },
+            // Larger members have their size in sysfs only.
+            size: i32::try_from(self.component_size.to_kib()).unwrap_or(-1),
+            nr_disks: all,
+            raid_disks: i32::from(self.raid_disks),
+            md_minor: i32::try_from(number.minor()).unwrap_or(-1),
+            not_persistent,
+            utime: u32::try_from(self.utime).unwrap_or(u32::MAX),
+            state: if self.is_clean() {
+                ArrayInfo::STATE_CLEAN
+            } else {
+                0
+            },
+            active_disks: in_sync,
+            working_disks: working,
+            failed_disks: faulty,
+            spare_disks: working.saturating_sub(in_sync).saturating_sub(journals),
+            layout: self.layout.now,
+            chunk_size: i32::try_from(u64::from(self.chunk.now) << 9).unwrap_or(i32::MAX),
+        }
+    }
+
+    fn count(&self, is: impl Fn(&MemberState) -> bool) -> i32 {
+        let count = self.members.iter().filter(|entry| is(&entry.state)).count();
+        i32::try_from(count).unwrap_or(i32::MAX)
+    }
+
+    /// Whether a crash now would leave the array as it is.
+    fn is_clean(&self) -> bool {
+        match self.state() {
+            State::Clear | State::Inactive => false,
+            State::Running {
+                access: Access::Writable(dirtiness),
+                ..
+            } => dirtiness == Dirtiness::Clean,
+            State::Running { .. } => true,
+        }
+    }
+
+    /// The answer to `GET_DISK_INFO` for the member of a number.
+    pub(crate) fn disk_info(&self, number: i32) -> DiskInfo {
+        let wanted = u32::try_from(number).map(MemberNumber::new);
+        let found = self.members.iter().find(|entry| Ok(entry.number) == wanted);
+        let Some(entry) = found else {
+            return DiskInfo::absent(number);
+        };
+        let mut state = match entry.state {
+            MemberState::Faulty { .. } => DiskInfo::STATE_FAULTY,
+            MemberState::InSync(_) => DiskInfo::STATE_ACTIVE | DiskInfo::STATE_SYNC,
+            MemberState::Journal { .. } => DiskInfo::STATE_JOURNAL,
+            MemberState::Spare { .. } | MemberState::Rebuilding { .. } => 0,
+        };
+        if entry.write_mostly {
+            state |= DiskInfo::STATE_WRITE_MOSTLY;
+        }
+        if entry.failfast {
+            state |= DiskInfo::STATE_FAIL_FAST;
+        }
+        let device = entry.device().number();
+        DiskInfo {
+            number,
+            major: i32::try_from(device.major()).unwrap_or(-1),
+            minor: i32::try_from(device.minor()).unwrap_or(-1),
+            raid_disk: entry.slot().map_or(-1, |slot| i32::from(slot.get())),
+            state,
+        }
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Members coming to an array that does not run.
+
+use super::{Array, Config, Configuration};
+use crate::{log::Text, member::entry::Entry};
+use kernel::{prelude::*, sync::ArcBorrow};
+use kernel_ext::block::major::DeviceNumber;
+use md_core::{units::MemberNumber, words::array::MetadataVersion};
+
+/// The most members a version 0.90 array can have.
+const V0_DEVICES_MAX: u32 = md_core::format::sb0::DEVICES_MAX as u32;
+
+impl Array {
+    /// Adds a device whose superblock says what it is. May sleep.
+    ///
+    /// `EINVAL` when it has none that fits the other members, `EEXIST` when it is a member, `EBUSY` when its number
+    /// is taken or too large, or somebody else has the device.
+    pub(crate) fn import(
+        this: ArcBorrow<'_, Self>,
+        config: &mut Configuration<'_>,
+        number: DeviceNumber,
+    ) -> Result {
+        let entry = Entry::import(this, number, config.metadata)?;
+        if let Some(other) = config.members.first() {
+            same_array(other, &entry)?;
+        }
+        this.bind(config, entry)
+    }
+
+    /// Makes a device a member.
+    fn bind(&self, config: &mut Configuration<'_>, mut entry: Entry) -> Result {
+        let number = entry.device().number();
+        if config
+            .members
+            .iter()
+            .any(|other| other.device().number() == number)
+        {
+            return Err(EEXIST);
+        }
+        entry.number = config.number_for(&entry)?;
+        config.members.reserve(1, GFP_KERNEL)?;
+        self.place()
+            .with_both(|disk, directory| entry.present(directory, disk))
+            .unwrap_or(Err(ENODEV))?;
+        let size = entry.data.size;
+        if config.component_size.is_zero() || size < config.component_size {
+            config.component_size = size;
+        }
+        config.members.push(entry, GFP_KERNEL)?;
+        self.registry.events.notify();
+        Ok(())
+    }
+}
+
+impl Config {
+    /// The number of a new member: what its superblock says, or the first that is free.
+    fn number_for(&self, entry: &Entry) -> Result<MemberNumber> {
+        let taken = |number| self.members.iter().any(|other| other.number == number);
+        let stated = match entry.view()? {
+            Some(view) => view.number(),
+            None => None,
+        };
+        let number = match stated {
+            Some(number) if taken(number) => return Err(EBUSY),
+            Some(number) => number,
+            None => (0..=u32::MAX)
+                .map(MemberNumber::new)
+                .find(|number| !taken(*number))
+                .ok_or(EBUSY)?,
+        };
+        match self.metadata {
+            MetadataVersion::V0 { .. } if number.get() >= V0_DEVICES_MAX => Err(EBUSY),
+            _ => Ok(number),
+        }
+    }
+}
+
+/// Whether two members belong to the same array.
+fn same_array(one: &Entry, other: &Entry) -> Result {
+    let (Some(first), Some(second)) = (one.view()?, other.view()?) else {
+        return Ok(());
+    };
+    match second.assembly().stranger_to(&first.assembly()) {
+        None => Ok(()),
+        Some(kick) => {
+            pr_warn!(
+                "{}: not added: it {}\n",
+                Text(other.device().name()),
+                Text(kick)
+            );
+            Err(EINVAL)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! An array's presence in the system: its disk, and the `md/` directory of that.
+
+use super::Array;
+use core::fmt;
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::{new_mutex, Arc, Mutex},
+};
+use kernel_ext::{
+    block::disk::{Disk, DiskRef, Numbers, ReadOnly},
+    sysfs::{Dirent, Kobject, Uevent},
+};
+
+/// The disk and what hangs below it. Dropping it removes both; the directory goes first.
+pub(crate) struct Node {
+    state: Option<Dirent>,
+    directory: Kobject<Array>,
+    disk: Disk<Array>,
+}
+
+impl Node {
+    fn create(numbers: Numbers, name: fmt::Arguments<'_>, array: Arc<Array>) -> Result<Self> {
+        let disk = Disk::add(numbers, name, array.clone())?;
+        let directory = Kobject::add(&disk, c"md", array)?;
+        directory.uevent(Uevent::Add);
+        Ok(Self {
+            state: directory.dirent(c"array_state"),
+            directory,
+            disk,
+        })
+    }
+}
+
+/// Where the node is, once it was created and until it is removed.
+#[pin_data]
+pub(crate) struct Place {
+    #[pin]
+    node: Mutex<Option<Node>>,
+}
+
+impl Place {
+    pub(super) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            node <- new_mutex!(None),
+        })
+    }
+
+    /// Creates the node. May sleep. Whoever opens the disk meanwhile waits in [`Place::await_creation`], so nobody
+    /// sees the disk without its directory.
+    pub(super) fn create(
+        &self,
+        numbers: Numbers,
+        name: fmt::Arguments<'_>,
+        array: Arc<Array>,
+    ) -> Result {
+        let mut node = self.node.lock();
+        *node = Some(Node::create(numbers, name, array)?);
+        Ok(())
+    }
+
+    /// Waits until the node is complete.
+    pub(crate) fn await_creation(&self) {
+        drop(self.node.lock());
+    }
+
+    /// Takes the node out, so that it can be dropped without any lock held.
+    pub(super) fn take(&self) -> Option<Node> {
+        self.node.lock().take()
+    }
+
+    /// Does something with the disk, if it is there. May sleep.
+    pub(crate) fn with_disk<R>(&self, act: impl FnOnce(&DiskRef) -> R) -> Option<R> {
+        self.node
+            .lock()
+            .as_ref()
+            .map(|node| act(node.disk.as_ref()))
+    }
+
+    /// Does something with the `md/` directory, if it is there. May sleep.
+    pub(crate) fn with_directory<R>(&self, act: impl FnOnce(&Kobject<Array>) -> R) -> Option<R> {
+        self.node.lock().as_ref().map(|node| act(&node.directory))
+    }
+
+    /// Does something with the disk and the `md/` directory, if they are there. May sleep.
+    pub(crate) fn with_both<R>(
+        &self,
+        act: impl FnOnce(&DiskRef, &Kobject<Array>) -> R,
+    ) -> Option<R> {
+        let node = self.node.lock();
+        node.as_ref()
+            .map(|node| act(node.disk.as_ref(), &node.directory))
+    }
+
+    /// The array's name; `None` once it is removed.
+    pub(crate) fn name(&self) -> Option<CString> {
+        self.with_disk(|disk| CString::try_from(disk.name()).ok())
+            .flatten()
+    }
+
+    /// Does something with the array's name; nothing once it is removed.
+    pub(crate) fn with_name(&self, act: impl FnOnce(&str)) {
+        self.with_disk(|disk| act(disk.name().to_str().unwrap_or("md?")));
+    }
+
+    /// Makes the disk read-only or writable.
+    pub(crate) fn set_read_only(&self, to: ReadOnly) {
+        self.with_disk(|disk| disk.set_read_only(to));
+    }
+
+    pub(super) fn notify_state(&self) {
+        if let Some(state) = self
+            .node
+            .lock()
+            .as_ref()
+            .and_then(|node| node.state.as_ref())
+        {
+            state.notify();
+        }
+    }
+}

@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All arrays there are: creation, names and numbers, removal.
+
+use super::{
+    life::{Hold, Use},
+    Array,
+};
+use crate::driver::{MDP_MINOR_SHIFT, MD_MAJOR};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        new_condvar, new_mutex, Arc, CondVar, Mutex,
+    },
+};
+use kernel_ext::{
+    block::{
+        disk::Numbers,
+        major::{DeviceNumber, MINOR_MAX},
+    },
+    uapi::events::Events,
+    workqueue::OwnedQueue,
+};
+use md_core::words::name::{ArrayName, ShortText, DISK_NAME_LEN};
+
+/// Named arrays take the next free minor from here up.
+const FIRST_NAMED_MINOR: u32 = 512;
+
+/// What names and numbers there are.
+struct Arrays {
+    /// Oldest first.
+    list: KVec<Entry>,
+    /// Where the search for a named array's minor goes on.
+    next_minor: u32,
+    /// The module is going: no more arrays.
+    closed: bool,
+}
+
+struct Entry {
+    array: Arc<Array>,
+    /// The name it was given; `None` for one named after its number.
+    name: Option<Name>,
+}
+
+impl Arrays {
+    fn has_number(&self, number: DeviceNumber) -> bool {
+        self.list.iter().any(|entry| entry.array.number == number)
+    }
+
+    /// A free number for an array with a name.
+    fn free_number(&mut self) -> Result<DeviceNumber> {
+        for _ in 0..=MINOR_MAX {
+            let number = DeviceNumber::new(MD_MAJOR, self.next_minor).ok_or(ENODEV)?;
+            self.next_minor = if self.next_minor == MINOR_MAX {
+                0
+            } else {
+                self.next_minor + 1
+            };
+            if !self.has_number(number) {
+                return Ok(number);
+            }
+        }
+        Err(ENODEV)
+    }
+}
+
+/// The list of arrays.
+#[pin_data]
+pub(crate) struct Registry {
+    /// Held while an array is created: what it waits for, and what it makes, is one step to everybody else.
+    #[pin]
+    creating: Mutex<()>,
+    #[pin]
+    arrays: Mutex<Arrays>,
+    /// Told when an array has left the list.
+    #[pin]
+    gone: CondVar,
+    /// Removes arrays that went with their last user, who may hold locks that a removal takes.
+    removals: OwnedQueue,
+    mdp_major: Atomic<u32>,
+    /// What pollers of `/proc/mdstat` are told of.
+    pub(crate) events: Arc<Events>,
+}
+
+/// Which array is to be created.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// The one of this node.
+    Node(DeviceNumber),
+    /// The one of this name.
+    Named(Name),
+}
+
+/// The name of a disk without its final NUL.
+pub(crate) type Name = ShortText<{ DISK_NAME_LEN - 1 }>;
+
+impl Wanted {
+    /// The array that `new_array` asks for.
+    pub(crate) fn by_name(name: ArrayName) -> Result<Self> {
+        Ok(match name {
+            ArrayName::Minor(minor) => {
+                Self::Node(DeviceNumber::new(MD_MAJOR, minor).ok_or(EINVAL)?)
+            }
+            ArrayName::Named(name) => Self::Named(name),
+        })
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
+        let removals = OwnedQueue::new(c"md_misc")?;
+        Arc::pin_init(
+            pin_init!(Self {
+                creating <- new_mutex!(()),
+                arrays <- new_mutex!(Arrays {
+                    list: KVec::new(),
+                    next_minor: FIRST_NAMED_MINOR,
+                    closed: false,
+                }),
+                gone <- new_condvar!(),
+                removals,
+                mdp_major: Atomic::new(0),
+                events,
+            }),
+            GFP_KERNEL,
+        )
+    }
+
+    /// The major number of partitionable arrays is known.
+    pub(crate) fn set_mdp_major(&self, major: u32) {
+        self.mdp_major.store(major, Relaxed);
+    }
+
+    /// Creates an array. May sleep. `EEXIST` when there is one of that name or number.
+    pub(crate) fn create(this: &Arc<Self>, wanted: Wanted) -> Result {
+        // An array of the same name may be on its way out.
+        this.removals.flush();
+        let _creating = this.creating.lock();
+        let array = this.enlist(this.clone(), wanted)?;
+        // Without a setting and unheld the array goes with its creator's use.
+        let _use = Use::new(array.clone());
+        let created = this.place(&array, wanted);
+        if created.is_err() {
+            // It has no disk: nobody can ever use it.
+            array.life().end_all_holds();
+        }
+        created
+    }
+
+    /// Gives a new array its disk.
+    fn place(&self, array: &Arc<Array>, wanted: Wanted) -> Result {
+        let number = array.number;
+        let mut numbers = Numbers {
+            first: number,
+            minors: 1,
+        };
+        let place = array.place();
+        match wanted {
+            Wanted::Named(name) => place.create(numbers, format_args!("{name}"), array.clone()),
+            Wanted::Node(_) if number.major() == MD_MAJOR => {
+                place.create(numbers, format_args!("md{}", number.minor()), array.clone())
+            }
+            Wanted::Node(_) => {
+                let unit = number.minor() >> MDP_MINOR_SHIFT;
+                numbers.minors = 1 << MDP_MINOR_SHIFT;
+                place.create(numbers, format_args!("md_d{unit}"), array.clone())
+            }
+        }
+    }
+
+    /// Puts a new array on the list, with its name and number reserved.
+    fn enlist(&self, this: Arc<Self>, wanted: Wanted) -> Result<Arc<Array>> {
+        let mut arrays = self.arrays.lock();
+        if arrays.closed {
+            return Err(ENODEV);
+        }
+        let (number, hold, name) = match wanted {
+            Wanted::Named(name) => {
+                if arrays.list.iter().any(|entry| entry.name == Some(name)) {
+                    return Err(EEXIST);
+                }
+                (arrays.free_number()?, Hold::UntilStop, Some(name))
+            }
+            Wanted::Node(number) => (self.unit_of(number)?, Hold::UntilIoctl, None),
+        };
+        if arrays.has_number(number) {
+            return Err(EEXIST);
+        }
+        let array = Array::new(number, hold, this)?;
+        let entry = Entry {
+            array: array.clone(),
+            name,
+        };
+        arrays.list.push(entry, GFP_KERNEL)?;
+        Ok(array)
+    }
+
+    /// The whole disk of a node: a partition's node of a partitionable array stands for the array.
+    fn unit_of(&self, number: DeviceNumber) -> Result<DeviceNumber> {
+        if number.major() == MD_MAJOR {
+            return Ok(number);
+        }
+        if number.major() != self.mdp_major.load(Relaxed) {
+            return Err(ENODEV);
+        }
+        let minor = number.minor() >> MDP_MINOR_SHIFT << MDP_MINOR_SHIFT;
+        DeviceNumber::new(number.major(), minor).ok_or(EINVAL)
+    }
+
+    /// Has a worker remove an array that nobody uses any more. Any context.
+    pub(super) fn delete_later(&self, array: Arc<Array>) {
+        // Queueing fails only while the work is queued, and an array is deleted once.
+        let _ = self.removals.enqueue(array);
+    }
+
+    /// An array left the system.
+    pub(super) fn forget(&self, array: &Array) {
+        let mut arrays = self.arrays.lock();
+        let position = arrays
+            .list
+            .iter()
+            .position(|entry| core::ptr::eq(&*entry.array, array));
+        let entry = position.and_then(|at| arrays.list.remove(at).ok());
+        drop(arrays);
+        // Possibly the last reference: not to be dropped under the lock.
+        drop(entry);
+        self.gone.notify_all();
+    }
+
+    /// The arrays there are, the newest first. May sleep.
+    pub(crate) fn snapshot(&self) -> Result<KVec<Arc<Array>>> {
+        let arrays = self.arrays.lock();
+        let mut list = KVec::with_capacity(arrays.list.len(), GFP_KERNEL)?;
+        for entry in arrays.list.iter().rev() {
+            list.push(entry.array.clone(), GFP_KERNEL)?;
+        }
+        Ok(list)
+    }
+
+    /// Removes every array and lets no new one come. Nobody may be using one. May sleep.
+    pub(crate) fn close(&self) {
+        self.arrays.lock().closed = true;
+        // What was being created is on the list now.
+        drop(self.creating.lock());
+        self.removals.flush();
+        while let Some(array) = self.last() {
+            if array.life().shut_down() {
+                array.remove();
+            } else {
+                self.await_removal(&array);
+            }
+        }
+        self.removals.flush();
+    }
+
+    fn last(&self) -> Option<Arc<Array>> {
+        self.arrays
+            .lock()
+            .list
+            .last()
+            .map(|entry| entry.array.clone())
+    }
+
+    /// Waits until somebody else's removal of `array` has ended.
+    fn await_removal(&self, array: &Arc<Array>) {
+        let mut arrays = self.arrays.lock();
+        while arrays
+            .list
+            .iter()
+            .any(|entry| Arc::ptr_eq(&entry.array, array))
+        {
+            self.gone.wait(&mut arrays);
+        }
+    }
+}

@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ioctls of an array's disk.
+
+use super::params;
+use crate::array::{life::Closing, Array, Configuration, Removal};
+use kernel::{
+    prelude::*,
+    sync::ArcBorrow,
+    uaccess::{UserPtr, UserSlice},
+};
+use kernel_ext::{
+    block::{disk::OpenDisk, major::DeviceNumber},
+    capability::{capable, Capability},
+};
+use md_core::{
+    state::array::StartAs,
+    words::{
+        array::ArrayStateRequest,
+        ioctl::{ArrayInfo, DiskInfo, Ioctl, Privilege, Unconfigured, Version},
+    },
+};
+use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+
+/// Room for the path of a bitmap file in `GET_BITMAP_FILE`.
+const BITMAP_PATH_LEN: usize = 4096;
+
+/// Carries out an ioctl.
+///
+/// `ENOTTY` for a number that is none of md's, `EACCES` without the right, `ENODEV` when it asks for the shape of an
+/// array that has none.
+pub(super) fn ioctl(
+    this: ArcBorrow<'_, Array>,
+    disk: OpenDisk<'_>,
+    command: u32,
+    argument: usize,
+) -> Result {
+    let ioctl = Ioctl::from_number(command).ok_or(ENOTTY)?;
+    if ioctl.privilege() == Privilege::Admin && !capable(Capability::SysAdmin) {
+        return Err(EACCES);
+    }
+    match ioctl {
+        Ioctl::RaidVersion => write_to(argument, &Version::CURRENT),
+        Ioctl::GetArrayInfo => get_array_info(this, argument),
+        Ioctl::GetDiskInfo => get_disk_info(this, argument),
+        Ioctl::SetDiskFaulty => set_disk_faulty(this, argument),
+        Ioctl::GetBitmapFile => get_bitmap_file(argument),
+        Ioctl::StopArray => stop(this, disk),
+        Ioctl::StopArrayRo => {
+            let _closing = begin_stop(&this)?;
+            disk.sync()?;
+            with_configuration(this, ioctl, argument)
+        }
+        _ => with_configuration(this, ioctl, argument),
+    }
+}
+
+/// Keeps the disk from being opened while it is stopped. `EBUSY` when a running array is open elsewhere.
+fn begin_stop(this: &Array) -> Result<Closing<'_>> {
+    let running = this.configure()?.running.is_some();
+    if running && this.life().has_other_openers() {
+        return Err(EBUSY);
+    }
+    this.life().begin_closing()
+}
+
+fn with_configuration(this: ArcBorrow<'_, Array>, ioctl: Ioctl, argument: usize) -> Result {
+    let mut config = this.configure()?;
+    let result = configuring(this, &mut config, ioctl, argument);
+    drop(config);
+    end_hold(this, result)
+}
+
+/// An array that was only a number is not held any more once an ioctl made sense to it.
+fn end_hold(this: ArcBorrow<'_, Array>, result: Result) -> Result {
+    if result != Err(EINVAL) {
+        this.life().end_hold_by_number();
+    }
+    result
+}
+
+/// The ioctls that work on the locked configuration.
+fn configuring(
+    this: ArcBorrow<'_, Array>,
+    config: &mut Configuration<'_>,
+    ioctl: Ioctl,
+    argument: usize,
+) -> Result {
+    if ioctl == Ioctl::SetArrayInfo {
+        return set_array_info(this, config, argument);
+    }
+    if ioctl.unconfigured() == Unconfigured::NoDevice && !config.has_shape() {
+        return Err(ENODEV);
+    }
+    match ioctl {
+        Ioctl::StopArrayRo => set_access(this, config, ArrayStateRequest::Readonly),
+        Ioctl::RestartArrayRw => set_access(this, config, ArrayStateRequest::Active),
+        Ioctl::HotRemoveDisk => hot_remove(config, argument),
+        Ioctl::AddNewDisk => add_new_disk(this, config, argument),
+        Ioctl::RunArray => this.run(config, StartAs::Writable),
+        Ioctl::HotAddDisk if config.running.is_none() => Err(ENODEV),
+        _ => Err(EINVAL),
+    }
+}
+
+/// Makes a running array read-only or writable; nothing to do for one that does not run.
+fn set_access(
+    this: ArcBorrow<'_, Array>,
+    config: &mut Configuration<'_>,
+    request: ArrayStateRequest,
+) -> Result {
+    use md_core::state::array::{Access, Array as State, Failure};
+    let State::Running { access, .. } = config.state() else {
+        return match request {
+            ArrayStateRequest::Readonly => Ok(()),
+            _ if config.members.is_empty() => Err(ENXIO),
+            _ => Err(EINVAL),
+        };
+    };
+    let read_only = config
+        .members
+        .iter()
+        .any(|entry| entry.device().is_read_only());
+    let wanted = match (request, access) {
+        (ArrayStateRequest::Readonly, Access::ReadOnly) => return Err(ENXIO),
+        (ArrayStateRequest::Readonly, _) => Access::ReadOnly,
+        (_, Access::Writable(_)) => return Err(EBUSY),
+        _ if read_only => return Err(EROFS),
+        _ => StartAs::Writable.access(),
+    };
+    this.set_access(config, State::running(wanted, Failure::Intact));
+    Ok(())
+}
+
+/// `HOT_REMOVE_DISK`: levels without redundancy can do without no member.
+fn hot_remove(config: &mut Configuration<'_>, argument: usize) -> Result {
+    if config.running.is_none() {
+        return Err(ENODEV);
+    }
+    let number = DeviceNumber::from_user(u32::try_from(argument).map_err(|_| ENXIO)?);
+    let entry = config
+        .members
+        .iter()
+        .find(|entry| entry.device().number() == number);
+    match entry.ok_or(ENXIO)?.slot() {
+        Some(_) => Err(EBUSY),
+        None => Err(EINVAL),
+    }
+}
+
+/// `ADD_NEW_DISK`.
+fn add_new_disk(
+    this: ArcBorrow<'_, Array>,
+    config: &mut Configuration<'_>,
+    argument: usize,
+) -> Result {
+    let info: DiskInfo = read_from(argument)?;
+    let (Ok(major), Ok(minor)) = (u32::try_from(info.major), u32::try_from(info.minor)) else {
+        return Err(EOVERFLOW);
+    };
+    let number = DeviceNumber::new(major, minor).ok_or(EOVERFLOW)?;
+    if config.running.is_some() || config.raid_disks != 0 {
+        // Neither running levels without redundancy nor arrays set up by hand take members this way.
+        return Err(EINVAL);
+    }
+    Array::import(this, config, number)
+}
+
+/// `STOP_ARRAY`. On success nobody can open the disk any more, unless the old way of removal is asked for.
+fn stop(this: ArcBorrow<'_, Array>, disk: OpenDisk<'_>) -> Result {
+    let closing = begin_stop(&this)?;
+    disk.sync()?;
+    end_hold(this, this.stop(removal()))?;
+    closing.stay_closed();
+    Ok(())
+}
+
+/// When a stopped array leaves the system.
+pub(super) fn removal() -> Removal {
+    if params::LEGACY_ASYNC_DEL_GENDISK.get() {
+        Removal::Later
+    } else {
+        Removal::Now
+    }
+}
+
+/// `SET_DISK_FAULTY`: levels without redundancy fail with the member, so it stays.
+fn set_disk_faulty(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
+    let number = DeviceNumber::from_user(u32::try_from(argument).map_err(|_| ENODEV)?);
+    let config = this.configure()?;
+    let known = config
+        .members
+        .iter()
+        .any(|entry| entry.device().number() == number);
+    if config.running.is_none() || !known {
+        return Err(ENODEV);
+    }
+    Err(EBUSY)
+}
+
+fn get_array_info(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
+    let config = this.configure()?;
+    if !config.has_shape() {
+        return Err(ENODEV);
+    }
+    let info = config.array_info(this.number);
+    drop(config);
+    write_to(argument, &info)
+}
+
+fn get_disk_info(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
+    let config = this.configure()?;
+    if !config.has_shape() {
+        return Err(ENODEV);
+    }
+    let asked: DiskInfo = read_from(argument)?;
+    let info = config.disk_info(asked.number);
+    drop(config);
+    write_to(argument, &info)
+}
+
+/// There is no bitmap file: the empty path.
+fn get_bitmap_file(argument: usize) -> Result {
+    let path = KVec::from_elem(0u8, BITMAP_PATH_LEN, GFP_KERNEL)?;
+    UserSlice::new(UserPtr::from_addr(argument), path.len())
+        .writer()
+        .write_slice(&path)
+}
+
+fn set_array_info(
+    this: ArcBorrow<'_, Array>,
+    config: &mut Configuration<'_>,
+    argument: usize,
+) -> Result {
+    let info = if argument == 0 {
+        ArrayInfo::new_zeroed()
+    } else {
+        read_from(argument)?
+    };
+    if config.running.is_some() {
+        return if config.array_info(this.number) == info {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        };
+    }
+    if config.raid_disks != 0 || !config.members.is_empty() {
+        this.place()
+            .with_name(|name| pr_warn!("{name}: the array has its settings already\n"));
+        return Err(EBUSY);
+    }
+    config.set_array_info(&info, kernel_ext::time::real_seconds())
+}
+
+/// Copies a structure from user space. `EFAULT` when it cannot be read.
+fn read_from<T: FromBytes + IntoBytes>(address: usize) -> Result<T> {
+    let mut value = T::new_zeroed();
+    UserSlice::new(UserPtr::from_addr(address), size_of::<T>())
+        .reader()
+        .read_slice(value.as_mut_bytes())?;
+    Ok(value)
+}
+
+/// Copies a structure to user space. `EFAULT` when it cannot be written.
+fn write_to<T: IntoBytes + Immutable>(address: usize, value: &T) -> Result {
+    UserSlice::new(UserPtr::from_addr(address), size_of::<T>())
+        .writer()
+        .write_slice(value.as_bytes())
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `md/dev-X/`: files about one member.
+
+use super::line;
+use crate::{
+    array::{Array, Configuration},
+    error::OrErrno,
+    member::{entry::Entry, Member},
+};
+use kernel::{prelude::*, sync::ArcBorrow};
+use kernel_ext::{
+    capability::{capable, Capability},
+    sysfs::{Access, Attribute, Group, Page, Payload, Show, Store},
+};
+use md_core::{
+    state::member::Member as State,
+    units::Sector,
+    words::{
+        member::{parse_errors, parse_slot, MemberCommand, SlotWord, UnackedBadBlocks},
+        number::{parse_kib, parse_sector, SectorOrNone},
+    },
+};
+
+static DEFAULT: Group<Member> = Group::new(
+    None,
+    &[
+        Some(&STATE),
+        Some(&ERRORS),
+        Some(&SLOT),
+        Some(&OFFSET),
+        Some(&NEW_OFFSET),
+        Some(&SIZE),
+        Some(&RECOVERY_START),
+        None,
+    ],
+);
+
+impl Payload for Member {
+    const GROUPS: &'static [Option<&'static Group<Self>>] = &[Some(&DEFAULT), None];
+
+    type Guard<'a> = ();
+
+    fn enter(_this: ArcBorrow<'_, Self>, access: Access) -> Result<()> {
+        if access == Access::Store && !capable(Capability::SysAdmin) {
+            return Err(EACCES);
+        }
+        Ok(())
+    }
+}
+
+type This<'a> = ArcBorrow<'a, Member>;
+
+const fn writable(
+    name: &'static CStr,
+    show: Show<Member>,
+    store: Store<Member>,
+) -> Attribute<Member> {
+    Attribute::new(name, 0o644, Some(show), Some(store))
+}
+
+/// The configuration of the member's array, with the member's entry in it. `ENODEV` when it has left.
+fn configured<R>(this: This<'_>, act: impl FnOnce(&mut Entry, bool) -> Result<R>) -> Result<R> {
+    let mut config: Configuration<'_> = this.array.configure()?;
+    let running = config.running.is_some();
+    act(config.entry(&this)?, running)
+}
+
+static STATE: Attribute<Member> =
+    writable(c"state", state_show, state_store).removes_itself(asks_for_removal);
+
+fn asks_for_removal(text: &[u8]) -> bool {
+    MemberCommand::parse(text) == Ok(MemberCommand::Remove)
+}
+
+fn state_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| {
+        line(page, entry.flags().shown(UnackedBadBlocks::None))
+    })
+}
+
+fn state_store(this: This<'_>, text: &[u8]) -> Result {
+    let command = MemberCommand::parse(text).or_errno()?;
+    let array: &Array = &this.array;
+    let mut config = array.configure()?;
+    let running = config.running.is_some();
+    let entry = config.entry(&this)?;
+    match command {
+        MemberCommand::WriteMostly => entry.write_mostly = true,
+        MemberCommand::NotWriteMostly => entry.write_mostly = false,
+        MemberCommand::FailFast => entry.failfast = true,
+        MemberCommand::NotFailFast => entry.failfast = false,
+        MemberCommand::Remove if entry.slot().is_some() && running => return Err(EBUSY),
+        MemberCommand::Remove => config.remove(&this)?,
+        // Levels without redundancy can do without no member.
+        MemberCommand::Faulty if running => return Err(EBUSY),
+        MemberCommand::InSync if entry.slot().is_none() => {}
+        MemberCommand::NotInSync if !running => {
+            if let State::InSync(place) = entry.state {
+                entry.state = State::Spare {
+                    last: Some(place.slot),
+                };
+            }
+        }
+        _ => return Err(EINVAL),
+    }
+    Ok(())
+}
+
+static ERRORS: Attribute<Member> = writable(c"errors", errors_show, errors_store);
+
+fn errors_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| line(page, entry.corrected_reads))
+}
+
+fn errors_store(this: This<'_>, text: &[u8]) -> Result {
+    let errors = parse_errors(text).or_errno()?;
+    configured(this, |entry, _| {
+        entry.corrected_reads = errors;
+        Ok(())
+    })
+}
+
+static SLOT: Attribute<Member> = writable(c"slot", slot_show, slot_store);
+
+fn slot_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| {
+        let word = match (entry.state, entry.slot()) {
+            (State::Journal { .. }, _) => SlotWord::Journal,
+            (_, Some(slot)) => SlotWord::At(slot),
+            (_, None) => SlotWord::None,
+        };
+        line(page, word)
+    })
+}
+
+/// Before the array runs a program that keeps the metadata says which member has which slot.
+fn slot_store(this: This<'_>, text: &[u8]) -> Result {
+    let slot = parse_slot(text).or_errno()?;
+    let mut config = this.array.configure()?;
+    if config.running.is_some() {
+        return Err(EBUSY);
+    }
+    if slot.is_some_and(|slot| slot.get() >= config.raid_disks) {
+        return Err(ENOSPC);
+    }
+    config.entry(&this)?.take_slot(slot);
+    Ok(())
+}
+
+static OFFSET: Attribute<Member> = writable(c"offset", offset_show, offset_store);
+
+fn offset_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| line(page, entry.data.offset))
+}
+
+fn offset_store(this: This<'_>, text: &[u8]) -> Result {
+    let offset = parse_sector(text).map_err(|_| EINVAL)?;
+    configured(this, |entry, running| {
+        if running && entry.slot().is_some() {
+            return Err(EBUSY);
+        }
+        entry.data.offset = offset;
+        entry.data.new_offset = offset;
+        Ok(())
+    })
+}
+
+static NEW_OFFSET: Attribute<Member> = writable(c"new_offset", new_offset_show, new_offset_store);
+
+fn new_offset_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| line(page, entry.data.new_offset))
+}
+
+/// Only a level that can be reshaped can use another offset.
+fn new_offset_store(this: This<'_>, text: &[u8]) -> Result {
+    let offset = parse_sector(text).map_err(|_| EINVAL)?;
+    configured(this, |entry, _| {
+        if offset == entry.data.offset {
+            Ok(())
+        } else {
+            Err(EINVAL)
+        }
+    })
+}
+
+static SIZE: Attribute<Member> = writable(c"size", size_show, size_store);
+
+fn size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| line(page, entry.data.size.to_kib()))
+}
+
+fn size_store(this: This<'_>, text: &[u8]) -> Result {
+    let size = parse_kib(text).map_err(|_| EINVAL)?;
+    configured(this, |entry, running| {
+        if running {
+            return Err(EBUSY);
+        }
+        let end = entry.data.offset.checked_add(size).ok_or(EINVAL)?;
+        if end.get() > entry.device().sectors() {
+            return Err(EINVAL);
+        }
+        entry.data.size = size;
+        Ok(())
+    })
+}
+
+static RECOVERY_START: Attribute<Member> =
+    writable(c"recovery_start", recovery_start_show, recovery_start_store);
+
+fn recovery_start_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    configured(this, |entry, _| {
+        let start = match entry.state {
+            State::InSync(_) => Sector::MAX,
+            State::Rebuilding { upto, .. } => upto,
+            _ => Sector::ZERO,
+        };
+        line(page, SectorOrNone::from_stored(start))
+    })
+}
+
+fn recovery_start_store(this: This<'_>, text: &[u8]) -> Result {
+    let start = SectorOrNone::parse(text).map_err(|_| EINVAL)?;
+    configured(this, |entry, running| {
+        let Some(place) = entry.state.place() else {
+            return Ok(());
+        };
+        if running {
+            return Err(EBUSY);
+        }
+        entry.state = match start {
+            SectorOrNone::None => State::InSync(place),
+            SectorOrNone::At(upto) => State::Rebuilding { place, upto },
+        };
+        Ok(())
+    })
+}

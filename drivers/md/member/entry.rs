@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What an array's configuration knows of a member, and the member's presence in sysfs.
+
+use super::{
+    superblock::{Superblock, View},
+    Member,
+};
+use crate::{array::Array, log::Text};
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::{Arc, ArcBorrow},
+};
+use kernel_ext::{
+    block::{
+        bdev::{BlockDevice, Claim, ClaimedDevice, Target},
+        disk::DiskRef,
+        holder::HolderLink,
+        major::DeviceNumber,
+    },
+    sysfs::{AsKobject, Kobject},
+};
+use md_core::{
+    assemble::Verdict,
+    format::sb1::{DataPlace, Progress, Role},
+    state::member::{Member as State, Place, Seat},
+    units::{MemberNumber, Sector, Sectors, Slot},
+    words::{
+        array::MetadataVersion,
+        member::{MemberFlag, MemberFlags},
+    },
+};
+
+/// A member as the configuration knows it. Dropping it removes the member from sysfs, waiting for running attribute
+/// functions, and closes the device: not with the configuration locked.
+pub(crate) struct Entry {
+    /// The device, for I/O.
+    pub(crate) member: Arc<Member>,
+    /// Its number in the superblocks.
+    pub(crate) number: MemberNumber,
+    /// What it is to the array.
+    pub(crate) state: State,
+    /// Where its data lies.
+    pub(crate) data: DataPlace,
+    /// Its own superblock.
+    pub(crate) superblock: Superblock,
+    /// Read only when nothing else can be.
+    pub(crate) write_mostly: bool,
+    /// Its device is not to retry.
+    pub(crate) failfast: bool,
+    /// Read errors mended by writing.
+    pub(crate) corrected_reads: u32,
+    directory: Option<Kobject<Member>>,
+    _holder: Option<HolderLink>,
+    device: Arc<ClaimedDevice>,
+}
+
+impl Entry {
+    /// Opens a device and reads its superblock. May sleep.
+    ///
+    /// `EBUSY` when somebody else has it, `EINVAL` when it is empty or has no superblock of the kind of `metadata`.
+    pub(crate) fn import(
+        array: ArcBorrow<'_, Array>,
+        number: DeviceNumber,
+        metadata: MetadataVersion,
+    ) -> Result<Self> {
+        let claim = match metadata {
+            // Members of a container belong to several arrays.
+            MetadataVersion::External(_) => Claim::Shared,
+            _ => Claim::Exclusive,
+        };
+        let device = ClaimedDevice::open(number, claim).inspect_err(|error| {
+            let (major, minor) = (number.major(), number.minor());
+            pr_warn!("cannot open device {major}:{minor}: {error:?}\n");
+        })?;
+        let device = Arc::new(device, GFP_KERNEL)?;
+        if device.sectors() < 2 {
+            pr_warn!("{}: the device is empty\n", Text(device.name()));
+            return Err(EINVAL);
+        }
+        let superblock = Superblock::read(&device, metadata)?;
+        let member = Arc::new(
+            Member {
+                array: array.into(),
+                device: device.clone(),
+            },
+            GFP_KERNEL,
+        )?;
+        let whole = DataPlace {
+            offset: Sector::ZERO,
+            size: Sectors::new(device.sectors()),
+            new_offset: Sector::ZERO,
+        };
+        let mut entry = Self {
+            member,
+            number: MemberNumber::ZERO,
+            state: State::Spare { last: None },
+            data: whole,
+            superblock,
+            write_mostly: false,
+            failfast: false,
+            corrected_reads: 0,
+            directory: None,
+            _holder: None,
+            device,
+        };
+        entry.take_own_description()?;
+        Ok(entry)
+    }
+
+    /// Takes from its superblock what no other member knows better.
+    fn take_own_description(&mut self) -> Result {
+        let Some(view) = self.superblock.view(&self.device)? else {
+            return Ok(());
+        };
+        let described = view.member();
+        let slot = match view.assembly().role {
+            Role::Active(slot) => Some(slot),
+            _ => None,
+        };
+        self.state = match (slot, described.progress) {
+            (Some(slot), Progress::Recovering { upto } | Progress::RecoveringByBitmap { upto }) => {
+                State::Rebuilding {
+                    place: main(slot),
+                    upto: Sector::new(upto.get()),
+                }
+            }
+            (Some(slot), _) => State::InSync(main(slot)),
+            (None, _) => State::Spare { last: None },
+        };
+        self.data = described.data;
+        self.write_mostly = described.write_mostly;
+        self.failfast = described.failfast;
+        self.corrected_reads = described.corrected_reads;
+        Ok(())
+    }
+
+    /// What its superblock says; `None` when it has none.
+    pub(crate) fn view(&self) -> Result<Option<View<'_>>> {
+        self.superblock.view(&self.device)
+    }
+
+    /// The device.
+    pub(crate) fn device(&self) -> &BlockDevice {
+        self.member.device()
+    }
+
+    /// The slot it has.
+    pub(crate) fn slot(&self) -> Option<Slot> {
+        self.state.place().map(|place| place.slot)
+    }
+
+    /// Gives it a slot, as far as its data goes, or none. Only before the array runs.
+    pub(crate) fn take_slot(&mut self, slot: Option<Slot>) {
+        self.state = match slot {
+            Some(slot) => State::InSync(main(slot)),
+            None => State::Spare { last: None },
+        };
+    }
+
+    /// Makes it what the assembly decided it is. `None` when it is not taken.
+    pub(crate) fn adopt(&mut self, verdict: Verdict) -> Option<()> {
+        use md_core::assemble::{Seat as JudgedSeat, SlotProgress};
+        self.state = match verdict {
+            Verdict::Active(judged) => {
+                let place = Place {
+                    slot: judged.slot,
+                    seat: match judged.seat {
+                        JudgedSeat::Main => Seat::Main,
+                        JudgedSeat::Replacement => Seat::Replacement,
+                    },
+                };
+                match judged.progress {
+                    SlotProgress::InSync => State::InSync(place),
+                    SlotProgress::Upto(upto) | SlotProgress::UptoByBitmap(upto) => {
+                        State::Rebuilding {
+                            place,
+                            upto: Sector::new(upto.get()),
+                        }
+                    }
+                }
+            }
+            Verdict::Journal { tail } => State::Journal {
+                tail: Sector::new(tail.get()),
+            },
+            Verdict::Spare | Verdict::Faulty => State::Spare { last: None },
+            Verdict::Unjudged | Verdict::Kicked(_) => return None,
+        };
+        Some(())
+    }
+
+    /// What `dev-X/state` shows.
+    pub(crate) fn flags(&self) -> MemberFlags {
+        let flag = |flags: MemberFlags, set: bool, flag| if set { flags.with(flag) } else { flags };
+        let mut flags = match self.state {
+            State::Faulty { .. } => MemberFlags::NONE.with(MemberFlag::Faulty),
+            State::InSync(_) => MemberFlags::NONE.with(MemberFlag::InSync),
+            State::Journal { .. } => MemberFlags::NONE.with(MemberFlag::Journal),
+            State::Spare { .. } | State::Rebuilding { .. } => MemberFlags::NONE,
+        };
+        flags = flag(flags, self.write_mostly, MemberFlag::WriteMostly);
+        flag(flags, self.failfast, MemberFlag::FailFast)
+    }
+
+    /// Shows the member below the array's `md/` directory, and the array among the device's holders.
+    pub(crate) fn present(&mut self, parent: &impl AsKobject, disk: &DiskRef) -> Result {
+        let name = CString::try_from_fmt(fmt!(
+            "dev-{}",
+            self.device.sysfs_name().to_str().map_err(|_| EINVAL)?
+        ))?;
+        let directory = Kobject::add(parent, &name, self.member.clone())?;
+        // mdadm finds the device by this link, but can do without.
+        let _ = directory.add_link(self.device.device(), c"block");
+        self.directory = Some(directory);
+        self._holder = Some(HolderLink::new(self.device.clone(), disk)?);
+        Ok(())
+    }
+
+    /// Its directory, once it is presented.
+    pub(crate) fn directory(&self) -> Option<&Kobject<Member>> {
+        self.directory.as_ref()
+    }
+}
+
+fn main(slot: Slot) -> Place {
+    Place {
+        slot,
+        seat: Seat::Main,
+    }
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! linear: the members one behind the other.
+
+use super::{
+    single::{fit, Members},
+    AtWork, Seated, Shape,
+};
+use crate::{array::live::Live, error::OrErrno};
+use kernel::prelude::*;
+use kernel_ext::{
+    block::{
+        bio::Bio,
+        limits::{Features, Limits},
+        status::Status,
+    },
+    sync::gated::Entered,
+};
+use md_core::{
+    layout::{
+        chunk::ChunkSize,
+        linear::{Linear as Map, Rounding},
+    },
+    units::{Sector, Sectors, SECTOR_SHIFT},
+    words::mdstat::Geometry,
+};
+
+/// A linear array at work.
+pub(crate) struct Linear {
+    map: Map<KVec<Sectors>>,
+    members: Members,
+    rounding: Sectors,
+}
+
+impl Linear {
+    /// `EINVAL` without members or for ones that are too long together.
+    pub(super) fn start(shape: &Shape, slots: KVec<Seated>) -> Result<Self> {
+        let mut lengths = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
+        let mut members = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
+        for seated in slots {
+            lengths.push(seated.size, GFP_KERNEL)?;
+            members.push((seated.member, seated.offset), GFP_KERNEL)?;
+        }
+        let rounding = match u32::try_from(shape.chunk.get()) {
+            Ok(0) => Rounding::Exact,
+            Ok(sectors) => Rounding::Chunks(ChunkSize::new(sectors).or_errno()?),
+            Err(_) => return Err(EINVAL),
+        };
+        Ok(Self {
+            map: Map::from_lengths(lengths, rounding).or_errno()?,
+            members: Members::new(members)?,
+            rounding: shape.chunk,
+        })
+    }
+}
+
+impl AtWork for Linear {
+    fn submit(&self, live: &Entered<Live>, bio: Bio) {
+        let Ok(run) = self.map.map(Sector::new(bio.sector())) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        if let Some(bio) = fit(bio, run.len) {
+            self.members.send(live, bio, run);
+        }
+    }
+
+    fn size(&self) -> Sectors {
+        self.map.array_size()
+    }
+
+    fn limits(&self, limits: &mut Limits) {
+        limits.add_features(Features::NOWAIT | Features::ATOMIC_WRITES);
+        if let Ok(chunk @ 1..) = u32::try_from(self.rounding.get()) {
+            limits.set_max_hw_sectors(chunk);
+            limits.set_max_write_zeroes_sectors(chunk);
+            limits.set_io_min(chunk << SECTOR_SHIFT);
+        }
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry::Linear {
+            rounding: self.rounding,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! raid0: chunks in turn over the members, in zones where the members differ in size.
+
+use super::{
+    single::{fit, Members},
+    AtWork, Seated, Shape,
+};
+use crate::{array::live::Live, error::OrErrno};
+use kernel::prelude::*;
+use kernel_ext::{
+    block::{
+        bio::Bio,
+        limits::{Features, Limits},
+        status::Status,
+    },
+    params::Int,
+    sync::gated::Entered,
+};
+use md_core::{
+    layout::{
+        chunk::ChunkSize,
+        raid0::{OrderPolicy, Raid0 as Map, Zone, ZoneOrder},
+    },
+    units::{Sector, Sectors, Slot, SECTOR_SHIFT},
+    words::mdstat::Geometry,
+};
+
+/// Module parameter `default_layout`: 1 or 2 for arrays of several zones whose superblock does not say which it is.
+pub(crate) static DEFAULT_LAYOUT: Int = Int::new(0);
+
+/// A raid0 at work.
+pub(crate) struct Raid0 {
+    map: Map<KVec<Zone>, KVec<Slot>>,
+    members: Members,
+    slots: u32,
+    chunk: u32,
+}
+
+impl Raid0 {
+    /// `EINVAL` without members or chunk, `EOPNOTSUPP` when the order of the zones is not known.
+    pub(super) fn start(array: &str, shape: &Shape, slots: KVec<Seated>) -> Result<Self> {
+        let sectors = u32::try_from(shape.chunk.get()).map_err(|_| EINVAL)?;
+        let chunk = ChunkSize::new(sectors).or_errno()?;
+        let mut lengths = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
+        let mut members = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
+        for seated in slots {
+            lengths.push(seated.size, GFP_KERNEL)?;
+            members.push((seated.member, seated.offset), GFP_KERNEL)?;
+        }
+        let order = OrderPolicy {
+            recorded: shape.layout.and_then(ZoneOrder::from_word),
+            default_layout: u32::try_from(DEFAULT_LAYOUT.get())
+                .ok()
+                .and_then(ZoneOrder::from_word),
+        };
+        let needs = Map::needs(chunk, &lengths).or_errno()?;
+        let zones = KVec::from_elem(Zone::EMPTY, needs.zones, GFP_KERNEL)?;
+        let table = KVec::from_elem(Slot::ZERO, needs.slots, GFP_KERNEL)?;
+        let map = Map::build(chunk, &lengths, order, zones, table).inspect_err(|error| {
+            pr_warn!("{array}: {}\n", crate::log::Text(error));
+        });
+        Ok(Self {
+            map: map.or_errno()?,
+            slots: u32::try_from(members.len()).map_err(|_| EINVAL)?,
+            members: Members::new(members)?,
+            chunk: sectors,
+        })
+    }
+}
+
+impl AtWork for Raid0 {
+    fn submit(&self, live: &Entered<Live>, bio: Bio) {
+        let Ok(run) = self.map.map(Sector::new(bio.sector())) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        if let Some(bio) = fit(bio, run.len) {
+            self.members.send(live, bio, run);
+        }
+    }
+
+    fn size(&self) -> Sectors {
+        self.map.array_size()
+    }
+
+    fn limits(&self, limits: &mut Limits) {
+        limits.add_features(Features::NOWAIT | Features::ATOMIC_WRITES | Features::PCI_P2PDMA);
+        let bytes = self.chunk.saturating_mul(1 << SECTOR_SHIFT);
+        limits.set_max_hw_sectors(self.chunk);
+        limits.set_max_write_zeroes_sectors(self.chunk);
+        limits.set_io_min(bytes);
+        limits.set_io_opt(bytes.saturating_mul(self.slots));
+        limits.set_chunk_sectors(self.chunk);
+    }
+
+    fn geometry(&self) -> Geometry {
+        Geometry::Raid0 {
+            chunk: Sectors::new(u64::from(self.chunk)),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! I/O of which each part goes to one member: all of linear and raid0.
+
+use crate::{array::live::Live, member::Member};
+use kernel::{prelude::*, sync::Arc};
+use kernel_ext::{
+    alloc::mempool::Wait,
+    block::{
+        bio::{Bio, Flags, Op, Setup},
+        fan::{Fan, FanPool, Request},
+        status::Status,
+    },
+    sync::gated::Entered,
+};
+use md_core::{
+    layout::MemberRun,
+    units::{Sector, Sectors},
+};
+
+/// Requests that can be made without memory, one after the other.
+const RESERVE: u16 = 64;
+
+/// A request with one member; it keeps the array from changing.
+pub(super) struct Single {
+    _live: Entered<Live>,
+}
+
+impl Request for Single {
+    type Leg = Arc<Member>;
+
+    fn finish(fan: Fan<Self>) {
+        let status = fan
+            .legs()
+            .next()
+            .map_or(Status::IO_ERROR, |leg| leg.status());
+        fan.complete(status);
+    }
+}
+
+/// The members of a level, by slot.
+pub(super) struct Members {
+    list: KVec<(Arc<Member>, Sector)>,
+    pool: FanPool<Single>,
+}
+
+impl Members {
+    /// These members, in slot order, with the start of their data.
+    pub(super) fn new(list: KVec<(Arc<Member>, Sector)>) -> Result<Self> {
+        Ok(Self {
+            list,
+            pool: FanPool::new(RESERVE, 1)?,
+        })
+    }
+
+    /// Sends a bio that lies in one run of a member there.
+    pub(super) fn send(&self, live: &Entered<Live>, bio: Bio, run: MemberRun) {
+        let seat = self.list.get(usize::from(run.slot.get()));
+        let Some((member, offset)) = seat else {
+            return bio.end(Status::IO_ERROR);
+        };
+        let Some(sector) = offset.checked_add(Sectors::new(run.sector.get())) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        if bio.op() == Op::Discard && !can_discard(member) {
+            // Data that is not dropped is as good as data that is.
+            return bio.end(Status::OK);
+        }
+        let wait = if bio.flags().contains(Flags::NOWAIT) {
+            Wait::No
+        } else {
+            Wait::Yes
+        };
+        let request = Single {
+            _live: live.clone(),
+        };
+        match self.pool.alloc(bio, request, wait) {
+            Ok(mut fan) => match fan.add_leg(member.clone()) {
+                Ok(mut leg) => {
+                    leg.set_sector(sector.get());
+                    fan.submit();
+                }
+                Err(error) => fan.complete(error.into()),
+            },
+            Err((bio, _)) => bio.end(Status::AGAIN),
+        }
+    }
+}
+
+fn can_discard(member: &Arc<Member>) -> bool {
+    use kernel_ext::block::bdev::Target;
+    member.device().max_discard_sectors() != 0
+}
+
+/// The front of a bio that fits in a run; the rest goes back to the disk.
+pub(super) fn fit(bio: Bio, run: Sectors) -> Option<Bio> {
+    match u32::try_from(run.get()) {
+        Ok(run) if run < bio.sectors() => bio.split_front(run),
+        // A bio has at most 2^32 - 1 bytes.
+        _ => Some(bio),
+    }
+}
