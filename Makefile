@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Commands of the project. Kbuild reads the file Kbuild; this one is for people.
+#
+#   make                 build/stock/md-mod.ko, for Debian's own kernel
+#   make K=test          the same for another kernel of the testbed: stock, test, debug
+#   KDIR=/path make      build/kdir/md-mod.ko, for a prepared kernel tree of your own (7.2 or newer, CONFIG_RUST=y)
+#   make demo            shows the module at work in a virtual machine
+#   make test            every test
+#   make check           format, lints, rules of the project
+#   make vm              a shell in a virtual machine with the module loaded (K=... chooses the kernel)
+#   make doc             rustdoc of the three crates, in build/doc
+#   make clean           removes build/
+#
+# What builds and guests need is made on first use and kept in $XDG_CACHE_HOME/rmd or ~/.cache/rmd; `make cache-clean`
+# removes what no current file asks for any more.
+
+K ?= stock
+
+ifneq ($(KDIR),)
+default: kdir
+else
+default: module
+endif
+
+module:
+	@scripts/build-module $(K)
+
+kdir:
+	@scripts/build-module --kdir "$(KDIR)"
+
+demo:
+	@tests/demo.sh
+
+test:
+	@tests/run
+
+check:
+	@scripts/check
+
+vm:
+	@scripts/vm --kernel $(K)
+
+doc:
+	@scripts/doc
+
+clean:
+	rm -rf build
+
+cache-clean:
+	@scripts/prepare --clean
+
+.PHONY: default module kdir demo test check vm doc clean cache-clean

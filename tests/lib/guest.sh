@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What guest scenarios share: checks that say what was expected, and the driver's files.
+
+MD_PARAMS=/sys/module/md_mod/parameters
+
+# fail TEXT: ends the scenario.
+fail() {
+	echo "FAIL: $*" >&2
+	exit 1
+}
+
+# same WHAT EXPECTED ACTUAL
+same() {
+	[[ $2 == "$3" ]] || fail "$1: expected '$2', got '$3'"
+}
+
+# step TEXT: says what comes next, for who reads the log of a failure.
+step() {
+	echo "== $*"
+}
+
+# errno_of COMMAND...: prints the name of the errno that a failing write or command reported, or OK.
+#
+# The shell and the tools print the text of the errno; the names are what the inventory speaks of.
+errno_of() {
+	local text
+	if text=$("$@" 2>&1 >/dev/null); then
+		echo OK
+		return
+	fi
+	case $text in
+	*"Invalid argument"*) echo EINVAL ;;
+	*"No such device or address"*) echo ENXIO ;;
+	*"No such device"*) echo ENODEV ;;
+	*"Device or resource busy"*) echo EBUSY ;;
+	*"File exists"*) echo EEXIST ;;
+	*"Argument list too long"*) echo E2BIG ;;
+	*"No such file or directory"*) echo ENOENT ;;
+	*"No space left on device"*) echo ENOSPC ;;
+	*"Permission denied"*) echo EACCES ;;
+	*"Operation not permitted"*) echo EPERM ;;
+	*"Inappropriate ioctl"*) echo ENOTTY ;;
+	*"Numerical result out of range"*) echo ERANGE ;;
+	*"Value too large for defined data type"*) echo EOVERFLOW ;;
+	*"Input/output error"*) echo EIO ;;
+	*"Operation not supported"*) echo EOPNOTSUPP ;;
+	*"Read-only file system"*) echo EROFS ;;
+	*"Bad address"*) echo EFAULT ;;
+	*) echo "? $text" ;;
+	esac
+}
+
+# put TEXT FILE: one write() of TEXT, without a newline of its own.
+put() {
+	printf '%b' "$1" >"$2"
+}
+
+# refuses ERRNO TEXT FILE: writing TEXT fails with ERRNO and leaves the file as it was.
+refuses() {
+	local before after
+	before=$(cat "$3" 2>/dev/null) || true
+	same "write of '$2' to $3" "$1" "$(errno_of put "$2" "$3")"
+	after=$(cat "$3" 2>/dev/null) || true
+	same "contents of $3 after a refused write" "$before" "$after"
+}
+
+# takes TEXT FILE [READS]: writing TEXT succeeds, and the file then reads READS (TEXT by default).
+takes() {
+	same "write of '$1' to $2" OK "$(errno_of put "$1" "$2")"
+	same "contents of $2" "${3-$1}" "$(cat "$2")"
+}
+
+# new_array NAME: creates an array.
+new_array() {
+	put "$1" $MD_PARAMS/new_array || fail "array $1 was not created"
+	[[ -d /sys/block/$1/md ]] || fail "array $1 has no md directory"
+}
+
+# arrays: how many arrays there are.
+arrays() {
+	find /sys/block -maxdepth 1 -name 'md*' | wc -l
+}
+
+# ioctl NODE NUMBER [ARGUMENT]: an ioctl without data; prints OK or the errno's name.
+ioctl() {
+	python3 - "$@" <<-'PYTHON'
+		import errno, fcntl, os, sys
+		fd = os.open(sys.argv[1], os.O_RDONLY)
+		try:
+		    fcntl.ioctl(fd, int(sys.argv[2], 0), int(sys.argv[3], 0) if len(sys.argv) > 3 else 0)
+		    print("OK")
+		except OSError as error:
+		    print(errno.errorcode[error.errno])
+	PYTHON
+}
