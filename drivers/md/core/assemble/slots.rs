@@ -30,8 +30,8 @@ impl SlotSet {
     /// How many of the first `slots` slots are in the set.
     pub fn count_below(&self, slots: u16) -> u16 {
         (0..slots)
-            .map(|slot| u16::from(self.contains(Slot::new(slot))))
-            .sum()
+            .filter(|slot| self.contains(Slot::new(*slot)))
+            .fold(0, |count, _| count.saturating_add(1))
     }
 }
 

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
+//! Tests of [`assemble`](super): who is freshest and who is kicked, who takes which place, what
+//! starts, who comes back.
+
 use std::vec::Vec;
 
 use super::*;

@@ -97,7 +97,7 @@ impl Geometry {
         if chunk.get() > SHIFT_MAX {
             return Err(GeometryError::ChunkTooLarge);
         }
-        let chunks = data.get().div_ceil(chunk.length().get());
+        let chunks = chunk.chunks_for(data.get());
         // INVARIANT: checked and computed just above.
         Ok(Self {
             data,
@@ -145,7 +145,7 @@ impl Geometry {
 
     /// Pages on media.
     pub const fn file_pages(&self) -> u64 {
-        self.bytes().div_ceil(self.page.bytes())
+        self.page.pages_for(self.bytes())
     }
 
     /// Counters in a page of memory.
@@ -155,20 +155,22 @@ impl Geometry {
 
     /// Pages of counters.
     pub const fn counter_pages(&self) -> u64 {
-        self.chunks.div_ceil(self.counters_per_page())
+        // A counter is two bytes, and twice `chunks` fits: an array has at least one sector for each.
+        self.page
+            .pages_for(self.chunks.saturating_mul(1 << COUNTER_SHIFT))
     }
 
     /// The chunks a write to `range` touches; `None` when it lies wholly beyond the data.
     pub fn touched(&self, range: SectorRange) -> Option<ChunkSpan> {
         let end = range.end().get().min(self.data.get());
-        let last = end.checked_sub(1)? >> self.chunk.get();
+        let (last, _) = self.chunk.split(end.checked_sub(1)?);
         ChunkSpan::new(self.chunk_of(range.start())?, BitmapChunk::new(last))
     }
 
     /// The chunk that holds `sector`, or `None` beyond the data.
     pub const fn chunk_of(&self, sector: Sector) -> Option<BitmapChunk> {
         if sector.get() < self.data.get() {
-            Some(BitmapChunk::new(sector.get() >> self.chunk.get()))
+            Some(BitmapChunk::new(self.chunk.split(sector.get()).0))
         } else {
             None
         }
@@ -184,7 +186,8 @@ impl Geometry {
             Grain::Chunk => 1,
             Grain::HalfPage => self.counters_per_page() >> 1,
         };
-        let first = chunk.get() / group * group;
+        // A group is a power of two.
+        let first = chunk.get() & !group.wrapping_sub(1);
         let end = first.saturating_add(group.saturating_sub(1)).min(last);
         ChunkSpan::new(BitmapChunk::new(first), BitmapChunk::new(end))
     }

@@ -40,7 +40,22 @@ impl PageShift {
 
     /// Bytes in a page.
     pub const fn bytes(self) -> u64 {
-        1 << self.0
+        // `wrapping_shl` because it cannot panic; the shift is at most 16.
+        1_u64.wrapping_shl(self.0)
+    }
+
+    /// The page that holds `byte`, and the offset of `byte` in it.
+    pub(super) const fn split(self, byte: u64) -> (u64, u64) {
+        let mask = self.bytes().wrapping_sub(1);
+        (byte.wrapping_shr(self.0), byte & mask)
+    }
+
+    /// Pages needed to hold `bytes`.
+    pub(super) const fn pages_for(self, bytes: u64) -> u64 {
+        match self.split(bytes) {
+            (pages, 0) => pages,
+            (pages, _) => pages.saturating_add(1),
+        }
     }
 
     /// The shift.
@@ -71,7 +86,22 @@ impl ChunkShift {
 
     /// The chunk's length.
     pub const fn length(self) -> Sectors {
-        Sectors::new(1 << self.0)
+        // `wrapping_shl` because it cannot panic; the shift is at most 31.
+        Sectors::new(1_u64.wrapping_shl(self.0))
+    }
+
+    /// The chunk that holds `sector`, and the offset of `sector` in it.
+    pub(super) const fn split(self, sector: u64) -> (u64, u64) {
+        let mask = self.length().get().wrapping_sub(1);
+        (sector.wrapping_shr(self.0), sector & mask)
+    }
+
+    /// Chunks needed to cover `sectors`.
+    pub(super) const fn chunks_for(self, sectors: u64) -> u64 {
+        match self.split(sectors) {
+            (chunks, 0) => chunks,
+            (chunks, _) => chunks.saturating_add(1),
+        }
     }
 }
 
@@ -243,7 +273,7 @@ impl Geometry {
         if room == 0 {
             return Err(GeometryError::NoSpace);
         }
-        let chunks = data.get().div_ceil(chunk.length().get());
+        let chunks = chunk.chunks_for(data.get());
         if chunks > room {
             return Err(GeometryError::ChunkTooSmall { chunks, room });
         }
@@ -275,14 +305,16 @@ impl Geometry {
     /// The number of pages.
     pub const fn pages(&self) -> u64 {
         // By the type invariant the sum is at most the size of the area.
-        HEADER_BYTES
-            .saturating_add(self.chunks)
-            .div_ceil(self.page.bytes())
+        self.page
+            .pages_for(HEADER_BYTES.saturating_add(self.chunks))
     }
 
     /// The number of blocks in a page.
     pub fn blocks_per_page(&self) -> u64 {
-        self.page.bytes() / u64::from(self.block.bytes())
+        // A block is a power of two.
+        self.page
+            .bytes()
+            .wrapping_shr(self.block.bytes().trailing_zeros())
     }
 
     /// All chunks.
@@ -306,7 +338,7 @@ impl Geometry {
     /// The chunk that holds `sector`, or `None` beyond the data.
     pub const fn chunk_of(&self, sector: Sector) -> Option<BitmapChunk> {
         if sector.get() < self.data.get() {
-            Some(BitmapChunk::new(sector.get() >> self.chunk.0))
+            Some(BitmapChunk::new(self.chunk.split(sector.get()).0))
         } else {
             None
         }
@@ -314,25 +346,26 @@ impl Geometry {
 
     /// The length from `sector` to the end of its chunk: what an answer about the chunk holds for.
     pub const fn rest_of_chunk(&self, sector: Sector) -> Sectors {
-        let length = self.chunk.length().get();
-        Sectors::new(length.saturating_sub(sector.get() % length))
+        let (_, offset) = self.chunk.split(sector.get());
+        Sectors::new(self.chunk.length().get().saturating_sub(offset))
     }
 
     /// The chunks a write to `range` touches; `None` when it lies wholly beyond the data.
     pub fn touched(&self, range: SectorRange) -> Option<ChunkSpan> {
         let first = self.chunk_of(range.start())?;
-        let last = (range.end().get().min(self.data.get()).saturating_sub(1)) >> self.chunk.0;
+        let end = range.end().get().min(self.data.get());
+        let (last, _) = self.chunk.split(end.saturating_sub(1));
         ChunkSpan::new(first, BitmapChunk::new(last))
     }
 
     /// The chunks of which a discard of `range` leaves nothing; `None` when there is none.
     pub fn covered(&self, range: SectorRange) -> Option<ChunkSpan> {
-        let first = range.start().get().div_ceil(self.chunk.length().get());
+        let first = self.chunk.chunks_for(range.start().get());
         // The last chunk ends where the data ends.
         let behind = if range.end().get() >= self.data.get() {
             self.chunks
         } else {
-            range.end().get() >> self.chunk.0
+            self.chunk.split(range.end().get()).0
         };
         ChunkSpan::new(
             BitmapChunk::new(first),
@@ -352,10 +385,11 @@ impl Geometry {
             return None;
         }
         let byte = chunk.get().checked_add(HEADER_BYTES)?;
-        let offset = u32::try_from(byte % self.page.bytes()).ok()?;
-        let block = offset / self.block.bytes();
+        let (page, offset) = self.page.split(byte);
+        let offset = u32::try_from(offset).ok()?;
+        let block = offset.checked_div(self.block.bytes())?;
         Some(CellPlace {
-            page: PageIndex(byte >> self.page.0),
+            page: PageIndex(page),
             offset,
             block,
         })

@@ -147,8 +147,9 @@ pub fn apply(
         Step::Stay => from,
     };
     *byte = to.to_byte();
-    let others = block.iter().enumerate().filter(|(at, _)| *at != position);
-    let others = others.map(|(_, byte)| Cell::parse(*byte).cell);
+    let (before, rest) = block.split_at_checked(position).unwrap_or_default();
+    let others = before.iter().chain(rest.iter().skip(1));
+    let others = others.map(|byte| Cell::parse(*byte).cell);
     let effect = effect(Change { from, to, action }, mark, others, env);
     if matches!(effect, Effect::MarkAndInfect(_)) {
         for byte in block.iter_mut() {

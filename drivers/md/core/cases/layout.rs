@@ -478,9 +478,9 @@ fn reshape_locations() -> Verdict {
 
 /// From 3 members to 4 with the data offset kept: rows of 2 chunks become rows of 3.
 ///
-/// C compares member sectors: where the step writes (`progress / 3 + 8`), where it reads (`progress / 2 - 8`), and what is
-/// recorded (here 0 throughout). Up to the step at 96 it writes to 40 and reads from 40 at most: user space has a backup.
-/// From 120 on it writes to 48 and reads from 52 on, so recording the progress makes a restart safe.
+/// C compares member sectors: where the step writes (`progress / 3 + 8`), where it reads (`progress / 2 - 8`), and what
+/// is recorded (here 0 throughout). Up to the step at 96 it writes to 40 and reads from 40 at most: user space has a
+/// backup. From 120 on it writes to 48 and reads from 52 on, so recording the progress makes a restart safe.
 fn reshape_grows_by_a_member() -> Verdict {
     let layout = ParityLayout::Raid5(Raid5Layout::LeftSymmetric);
     let (old, new) = (parity(layout, 3, 20)?, parity(layout, 4, 20)?);

@@ -85,6 +85,12 @@ fn candidate(slot: u16) -> Candidate {
     }
 }
 
+/// Slot and length of the read. Of two candidates at a time: a table of them would not fit the stack.
+fn chosen(order: ReadOrder, candidates: [&Candidate; 2]) -> Option<(u16, u64)> {
+    choose_raid1(LENGTH, order, candidates.into_iter().copied())
+        .map(|choice| (choice.place.slot.get(), choice.length.get()))
+}
+
 fn reads_choose_a_copy() -> Verdict {
     let close = Candidate {
         head: Sector::new(990),
@@ -105,11 +111,6 @@ fn reads_choose_a_copy() -> Verdict {
     let blind = Candidate {
         bad: range(995, 7),
         ..candidate(0)
-    };
-    // One at a time: a table of candidates would not fit the stack.
-    let chosen = |order, candidates: [&Candidate; 2]| {
-        choose_raid1(LENGTH, order, candidates.into_iter().copied())
-            .map(|choice| (choice.place.slot.get(), choice.length.get()))
     };
     let far = candidate(0);
     let any = ReadOrder::Any;

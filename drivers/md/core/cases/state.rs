@@ -7,18 +7,17 @@ use super::{ensure, Case, Suite, Verdict};
 use crate::format::level::Level;
 use crate::state::admit::{Admission, Io, IoRefusal};
 use crate::state::array::{Access, Array, Failure};
-use crate::state::clean::{
-    Before, Change, Dirtiness, Rollback, Settled, Spares, SuperUpdate, Writes,
-};
+use crate::state::clean::{Before, Change, Dirtiness, Rollback, Settled, Spares, SuperUpdate};
 use crate::state::member::{self, Loss, Member, Pending, Place, Run, Seat};
 use crate::state::pass::{Action, Pass};
-use crate::state::request::{Env, Openers, Plan, Refusal, Work, Writability};
 use crate::state::sync::{self, choose, Neighbours, Recovery, Request, Reshape, Resync, Sync};
 use crate::state::takeover::{takeover, Bitmap, LastSlot, LayoutNumber, Slots, Source, Zones};
-use crate::state::{Health, Metadata};
+use crate::state::Health;
 use crate::units::{Events, Sector, Sectors, Slot};
-use crate::words::array::{ArrayState, ArrayStateRequest};
+use crate::words::array::ArrayState;
 use crate::words::sync::SyncAction;
+
+mod request;
 
 /// The suite.
 pub static SUITE: Suite = Suite {
@@ -29,8 +28,16 @@ pub static SUITE: Suite = Suite {
             run: array_state_shown,
         },
         Case {
-            name: "array_state_written",
-            run: array_state_written,
+            name: "array_state_written_inactive",
+            run: request::of_inactive,
+        },
+        Case {
+            name: "array_state_written_writable",
+            run: request::of_writable,
+        },
+        Case {
+            name: "array_state_written_read_only",
+            run: request::of_read_only,
         },
         Case {
             name: "io_admitted",
@@ -101,136 +108,6 @@ fn array_state_shown() -> Verdict {
     Ok(())
 }
 
-/// What a word leads to: work and the word shown after it, nothing, or a refusal.
-type Answer = Result<Option<(Work, ArrayState)>, Refusal>;
-
-fn answer(array: Array, word: ArrayStateRequest, env: &Env) -> Answer {
-    array.request(word, env).map(|plan| match plan {
-        Plan::Nothing => None,
-        Plan::Do { work, then } => Some((work, then.shown())),
-    })
-}
-
-fn array_state_written() -> Verdict {
-    use ArrayStateRequest as Ask;
-    let env = Env {
-        openers: Openers::None,
-        writes: Writes::Quiet,
-        metadata: Metadata::Native,
-        writability: Writability::Allowed,
-    };
-    let open = Env {
-        openers: Openers::Some,
-        ..env
-    };
-    let busy = Env {
-        writes: Writes::InFlight,
-        ..env
-    };
-    let external = Env {
-        metadata: Metadata::External,
-        ..env
-    };
-    let no_journal = Env {
-        writability: Writability::JournalMissing,
-        ..env
-    };
-    let rows: [(Array, Ask, Env, Answer); 19] = [
-        (Array::Inactive, Ask::Clean, env, Err(Refusal::NotRunning)),
-        (Array::Inactive, Ask::Inactive, env, Ok(None)),
-        (
-            Array::Inactive,
-            Ask::Clear,
-            open,
-            Ok(Some((Work::Dismantle, ArrayState::Clear))),
-        ),
-        (
-            writable(Dirtiness::Active),
-            Ask::Clear,
-            open,
-            Err(Refusal::InUse),
-        ),
-        (
-            writable(Dirtiness::Active),
-            Ask::Inactive,
-            env,
-            Ok(Some((Work::Stop, ArrayState::Inactive))),
-        ),
-        (
-            writable(Dirtiness::Active),
-            Ask::Readonly,
-            env,
-            Ok(Some((Work::StopWrites, ArrayState::Readonly))),
-        ),
-        (
-            writable(Dirtiness::Active),
-            Ask::ReadAuto,
-            env,
-            Ok(Some((Work::StopWrites, ArrayState::ReadAuto))),
-        ),
-        (
-            writable(Dirtiness::Active),
-            Ask::Clean,
-            env,
-            Ok(Some((Work::MarkClean, ArrayState::Clean))),
-        ),
-        (
-            writable(Dirtiness::Active),
-            Ask::Clean,
-            busy,
-            Err(Refusal::WritesInFlight),
-        ),
-        (writable(Dirtiness::Clean), Ask::Clean, env, Ok(None)),
-        (writable(Dirtiness::Clean), Ask::Active, env, Ok(None)),
-        (
-            writable(Dirtiness::WritePending),
-            Ask::Active,
-            env,
-            Ok(Some((Work::ReleaseWriters, ArrayState::Active))),
-        ),
-        (
-            writable(Dirtiness::WritePending),
-            Ask::Readonly,
-            external,
-            Err(Refusal::ManagerPending),
-        ),
-        (READ_ONLY, Ask::Readonly, env, Err(Refusal::AlreadyReadOnly)),
-        (
-            READ_ONLY,
-            Ask::ReadAuto,
-            env,
-            Ok(Some((Work::Relabel, ArrayState::ReadAuto))),
-        ),
-        (
-            READ_ONLY,
-            Ask::Active,
-            env,
-            Ok(Some((Work::AllowWrites, ArrayState::Clean))),
-        ),
-        (
-            READ_ONLY,
-            Ask::Active,
-            no_journal,
-            Err(Refusal::JournalMissing),
-        ),
-        (
-            READ_ONLY,
-            Ask::Clear,
-            open,
-            Ok(Some((Work::Dismantle, ArrayState::Clear))),
-        ),
-        (READ_AUTO, Ask::ReadAuto, env, Ok(None)),
-    ];
-    for (n, (array, word, env, expected)) in (0u64..).zip(rows) {
-        ensure(
-            answer(array, word, &env) == expected,
-            "the answer to a word",
-            n,
-        )?;
-    }
-    Ok(())
-}
-
 fn io_admitted() -> Verdict {
     let broken = Array::running(Access::Writable(Dirtiness::Clean), Failure::Broken);
     let rows = [
@@ -254,63 +131,78 @@ fn io_admitted() -> Verdict {
     Ok(())
 }
 
-fn events_of_updates() -> Verdict {
-    use Change::{CleanOnly, Devices};
-    use Health::{Complete, Degraded};
-    use Rollback::{Allowed, Forbidden};
-    let rows = [
+/// A superblock update: events, change, health, whether settled, rollback; then events, who else is written, rollback.
+type UpdateRow = (
+    (u64, Change, Health, Settled, Rollback),
+    (u64, Spares, Rollback),
+);
+
+const UPDATES: [UpdateRow; 6] = [
+    (
         (
             8,
-            CleanOnly,
-            Complete,
+            Change::CleanOnly,
+            Health::Complete,
             Settled::No,
-            Forbidden,
-            (9, Spares::Skip, Allowed),
+            Rollback::Forbidden,
         ),
+        (9, Spares::Skip, Rollback::Allowed),
+    ),
+    (
         (
             9,
-            CleanOnly,
-            Complete,
+            Change::CleanOnly,
+            Health::Complete,
             Settled::Yes,
-            Allowed,
-            (8, Spares::Skip, Forbidden),
+            Rollback::Allowed,
         ),
+        (8, Spares::Skip, Rollback::Forbidden),
+    ),
+    (
         (
             9,
-            CleanOnly,
-            Complete,
+            Change::CleanOnly,
+            Health::Complete,
             Settled::Yes,
-            Forbidden,
-            (10, Spares::Skip, Allowed),
+            Rollback::Forbidden,
         ),
+        (10, Spares::Skip, Rollback::Allowed),
+    ),
+    (
         (
             1,
-            CleanOnly,
-            Complete,
+            Change::CleanOnly,
+            Health::Complete,
             Settled::Yes,
-            Allowed,
-            (2, Spares::Skip, Allowed),
+            Rollback::Allowed,
         ),
+        (2, Spares::Skip, Rollback::Allowed),
+    ),
+    (
         (
             9,
-            CleanOnly,
-            Degraded,
+            Change::CleanOnly,
+            Health::Degraded,
             Settled::Yes,
-            Allowed,
-            (10, Spares::Write, Forbidden),
+            Rollback::Allowed,
         ),
+        (10, Spares::Write, Rollback::Forbidden),
+    ),
+    (
         (
             9,
-            Devices,
-            Complete,
+            Change::Devices,
+            Health::Complete,
             Settled::Yes,
-            Allowed,
-            (10, Spares::Write, Forbidden),
+            Rollback::Allowed,
         ),
-    ];
-    for (n, (events, change, health, settled, rollback, (after, spares, left))) in
-        (0u64..).zip(rows)
-    {
+        (10, Spares::Write, Rollback::Forbidden),
+    ),
+];
+
+fn events_of_updates() -> Verdict {
+    for (n, (before, (after, spares, left))) in (0u64..).zip(UPDATES) {
+        let (events, change, health, settled, rollback) = before;
         let update = SuperUpdate::decide(&Before {
             events: Events::new(events),
             change,

@@ -264,7 +264,7 @@ impl<'a> MetaBlock<'a> {
             Payload::Flush { .. } => 0,
         });
         // At most 1000 sums of 8 sectors each.
-        Sectors::new(blocks.sum())
+        Sectors::new(blocks.fold(0, u64::saturating_add))
     }
 }
 

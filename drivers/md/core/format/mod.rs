@@ -68,7 +68,7 @@ impl BlockSize {
     /// `bytes` rounded up to whole blocks; saturates, which no length on a device reaches.
     pub fn round_up(self, bytes: u64) -> u64 {
         let size = u64::from(self.0);
-        bytes.div_ceil(size).saturating_mul(size)
+        bytes.checked_next_multiple_of(size).unwrap_or(u64::MAX)
     }
 }
 

@@ -173,9 +173,9 @@ impl<'a> Header<'a> {
 
     /// The length of header and partial parity, hence where the next header of a ring lies.
     pub fn len(&self) -> Sectors {
-        let parity: u64 = self.writes().map(|write| write.parity_len.get()).sum();
-        // At most 148 times 2^23 sectors.
-        Sectors::new(parity + 8)
+        let parity = self.writes().map(|write| write.parity_len.get());
+        // At most 148 times 2^23 sectors behind the header's 8.
+        Sectors::new(parity.fold(8, u64::saturating_add))
     }
 
     /// A log is never empty: it has its header.
@@ -250,8 +250,9 @@ fn encode(write: Write, entry: Entry, block: BlockSize) -> Result<RawEntry, PplE
             .and_then(|bytes| u32::try_from(bytes).ok())
             .map(U32::new)
     };
+    let data = write.data.get().checked_div(u64::from(block.bytes() / 512));
     Ok(RawEntry {
-        data_sector: U64::new(write.data.get() / u64::from(block.bytes() / 512)),
+        data_sector: U64::new(data.ok_or(PplError::Entry(entry))?),
         pp_size: bytes(write.parity_len).ok_or(PplError::Entry(entry))?,
         data_size: bytes(write.data_len).ok_or(PplError::Entry(entry))?,
         parity_disk: U32::new(u32::from(write.parity_slot.get())),

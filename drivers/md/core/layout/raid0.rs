@@ -359,13 +359,9 @@ where
         if at.get() >= self.array_size.get() {
             return Err(BeyondEnd);
         }
-        match self.zones.first() {
-            Some(first) if at.get() < first.end => Ok(first),
-            _ => {
-                let index = self.zones.partition_point(|zone| zone.end <= at.get());
-                self.zones.get(index).ok_or(BeyondEnd)
-            }
-        }
+        // A zone for each length of member: hardly ever more than two.
+        let zone = self.zones.iter().find(|zone| at.get() < zone.end);
+        zone.ok_or(BeyondEnd)
     }
 
     /// The slot of member number `index` of `zone`; by the type invariant there is one.

@@ -195,7 +195,7 @@ pub fn choose_raid10(
     let whole = candidates
         .clone()
         .filter(|candidate| candidate.is_whole(length));
-    let count = whole.clone().count();
+    let count = how_many(whole.clone());
     let cost = |candidate: &Candidate| match copies {
         Copies::Near | Copies::NearAndFar if candidate.in_flight == 0 => 0,
         Copies::Near => candidate.distance(),
@@ -220,8 +220,12 @@ pub fn prefer_replacement(
         .or(main)
 }
 
-fn with_others(choice: Choice, able: usize) -> Choice {
-    let able = u32::try_from(able).unwrap_or(u32::MAX);
+/// `count()` without a way to panic.
+fn how_many(candidates: impl Iterator<Item = Candidate>) -> u32 {
+    candidates.fold(0, |count: u32, _| count.saturating_add(1))
+}
+
+fn with_others(choice: Choice, able: u32) -> Choice {
     Choice {
         fail_fast: FailFast::Yes.among(able),
         ..choice
@@ -262,7 +266,7 @@ fn best_of_whole(
     candidates: impl Iterator<Item = Candidate> + Clone,
 ) -> Option<Choice> {
     let whole = candidates.filter(|candidate| candidate.is_whole(length));
-    let count = whole.clone().count();
+    let count = how_many(whole.clone());
     let least = whole.clone().min_by_key(load)?;
     let candidate = if let Some(streaming) = whole.clone().find(keeps_stream) {
         streaming

@@ -7,7 +7,7 @@
 //! The environment is a plain value: who builds it holds the lock under which the answer is applied.
 //!
 //! - [`admit`]: which data I/O is admitted.
-//! - [`array`]: the life of an array, and what `array_state` shows.
+//! - [`mod@array`]: the life of an array, and what `array_state` shows.
 //! - [`clean`]: clean/dirty tracking, safe mode, and what a superblock update does to the event counters.
 //! - [`member`]: one member device from spare to faulty.
 //! - [`pass`]: one pass over the array.

@@ -360,7 +360,9 @@ fn print_slots(
     degraded: u32,
     slots: impl Iterator<Item = SlotHealth> + Clone,
 ) -> fmt::Result {
-    let count = u32::try_from(slots.clone().count()).unwrap_or(u32::MAX);
+    let count = slots
+        .clone()
+        .fold(0, |count: u32, _| count.saturating_add(1));
     write!(out, " [{count}/{}] [", count.saturating_sub(degraded))?;
     for slot in slots {
         out.write_str(match slot {

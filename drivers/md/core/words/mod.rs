@@ -41,7 +41,7 @@ macro_rules! word_list {
             ///
             /// # Errors
             ///
-            /// [`WordError::UnknownWord`](super::WordError::UnknownWord).
+            /// [`UnknownWord`](super::WordError::UnknownWord).
             pub fn parse(written: &[u8]) -> Result<Self, super::WordError> {
                 let text = super::line(written);
                 Self::ALL

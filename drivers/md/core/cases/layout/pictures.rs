@@ -2,9 +2,9 @@
 
 //! The pictures that the layout cases check against.
 //!
-//! A picture has a line for each row of chunks and a column for each member. `0`-`9` and `a`-`z` are the array's chunks,
-//! `P` and `Q` parity, `.` nothing. They were drawn from the formulas of the C driver (`create_strip_zones` with
-//! `map_sector`, `__raid10_find_phys`, `raid5_compute_sector`).
+//! A picture has a line for each row of chunks and a column for each member. `0`-`9` and `a`-`z` are the array's
+//! chunks, `P` and `Q` parity, `.` nothing. They were drawn from the formulas of the C driver (`create_strip_zones`
+//! with `map_sector`, `__raid10_find_phys`, `raid5_compute_sector`).
 
 use crate::layout::{
     raid0::ZoneOrder,

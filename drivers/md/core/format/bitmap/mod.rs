@@ -106,12 +106,19 @@ impl ChunkSize {
 
     /// Its length.
     pub const fn sectors(self) -> Sectors {
-        Sectors::new(1 << self.shift)
+        // `wrapping_shl` because it cannot panic.
+        Sectors::new(1_u64.wrapping_shl(self.shift))
     }
 
     /// How many chunks cover `length`.
     pub const fn count(self, length: Sectors) -> u64 {
-        length.get().div_ceil(1 << self.shift)
+        let whole = length.get().wrapping_shr(self.shift);
+        let rest = length.get() & self.sectors().get().wrapping_sub(1);
+        if rest == 0 {
+            whole
+        } else {
+            whole.saturating_add(1)
+        }
     }
 }
 
@@ -211,9 +218,10 @@ impl Kind {
         let bytes = match self {
             Self::HostEndian(chunk) | Self::Classic(chunk) => classic_bytes(chunk.count(sync_size)),
             Self::Clustered { chunk, nodes } => {
-                let copy = classic_bytes(chunk.count(sync_size)).div_ceil(CLUSTER_COPY_ALIGN)
-                    * CLUSTER_COPY_ALIGN;
-                copy.saturating_mul(u64::from(nodes.max(1)))
+                let bits = classic_bytes(chunk.count(sync_size));
+                let copy = bits.checked_next_multiple_of(CLUSTER_COPY_ALIGN);
+                copy.unwrap_or(u64::MAX)
+                    .saturating_mul(u64::from(nodes.max(1)))
             }
             Self::Lockless(chunk) => LOCKLESS_DATA_AT.saturating_add(chunk.count(sync_size)),
             Self::LocklessFirstUse => return None,
@@ -223,8 +231,7 @@ impl Kind {
 }
 
 fn classic_bytes(chunks: u64) -> u64 {
-    // 256 bytes more than an eighth of 2^64 do not overflow.
-    256 + chunks.div_ceil(8)
+    chunks.div_ceil(8).saturating_add(256)
 }
 
 /// How many chunks a lockless bitmap in `area` has bytes for: its superblock takes the first KiB. C md forgets that
@@ -357,12 +364,12 @@ impl BitmapSb {
         let (raw, _) = Raw::mut_from_prefix(bytes).map_err(|_| BitmapError::TooShort)?;
         let chunk = match self.kind {
             Kind::LocklessFirstUse => raw.chunksize.get(),
-            Kind::Lockless(chunk) => 1 << chunk.shift,
+            Kind::Lockless(chunk) => 1_u32.wrapping_shl(chunk.shift),
             Kind::HostEndian(chunk) | Kind::Classic(chunk) | Kind::Clustered { chunk, .. } => {
                 if chunk.shift > ChunkSize::CLASSIC_SHIFT_MAX {
-                    return Err(BitmapError::ChunkSize(1 << chunk.shift));
+                    return Err(BitmapError::ChunkSize(1_u32.wrapping_shl(chunk.shift)));
                 }
-                1 << (chunk.shift + SECTOR_SHIFT)
+                1_u32.wrapping_shl(chunk.shift.saturating_add(SECTOR_SHIFT))
             }
         };
         raw.magic = U32::new(MAGIC);

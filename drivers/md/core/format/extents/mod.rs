@@ -245,11 +245,13 @@ impl Extents {
                 room: place.size,
             });
         }
-        for (index, &first) in Area::FIRM.iter().enumerate() {
+        let mut rest = Area::FIRM.as_slice();
+        while let Some((&first, others)) = rest.split_first() {
+            rest = others;
             let Some(range) = self.range(first)? else {
                 continue;
             };
-            for &second in Area::FIRM.iter().skip(index + 1) {
+            for &second in others {
                 let shared = self
                     .range(second)?
                     .is_some_and(|other| other.overlaps(range));

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
+//! Tests of [`extents`](super): which areas of a member may not overlap, and how much room each has.
+
 use core::num::{NonZeroI32, NonZeroU32};
 use std::vec::Vec;
 

@@ -100,9 +100,12 @@ impl Raw {
             .as_bytes()
             .chunks_exact(4)
             .filter_map(|word| word.first_chunk());
-        let whole: u64 = words.map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
-        // At most 2^10 words of 32 bits are added, and the stored sum is one of them.
-        let [a, b, c, d, e, f, g, h] = (whole - u64::from(self.sb_csum.get())).to_le_bytes();
+        let words = words.map(|word| u64::from(u32::from_ne_bytes(*word)));
+        let whole = words.fold(0, u64::wrapping_add);
+        // Nothing wraps: at most 2^10 words of 32 bits are added, and the stored sum is one of them.
+        let [a, b, c, d, e, f, g, h] = whole
+            .wrapping_sub(u64::from(self.sb_csum.get()))
+            .to_le_bytes();
         u32::from_le_bytes([a, b, c, d]).wrapping_add(u32::from_le_bytes([e, f, g, h]))
     }
 

@@ -265,7 +265,7 @@ impl Record<'_> {
                 disk.number = U32::new(u32::from(number));
                 disk.raid_disk = disk.number;
                 disk.state = U32::new(DiskState::REMOVED.with(DiskState::FAULTY).to_raw());
-                counts.failed += 1;
+                counts.failed = counts.failed.saturating_add(1);
             }
         }
     }
@@ -274,16 +274,17 @@ impl Record<'_> {
 impl Counts {
     /// Counts a member; there are at most 27.
     fn add(&mut self, standing: Standing, slot: Option<Slot>) {
-        self.all += 1;
+        let one_more = |count: &mut u32| *count = count.saturating_add(1);
+        one_more(&mut self.all);
         match (standing, slot) {
             (Standing::Faulty, _) => {}
             (_, Some(_)) => {
-                self.active += 1;
-                self.working += 1;
+                one_more(&mut self.active);
+                one_more(&mut self.working);
             }
             (_, None) => {
-                self.spare += 1;
-                self.working += 1;
+                one_more(&mut self.spare);
+                one_more(&mut self.working);
             }
         }
     }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
+//! Tests of [`sb0`](super): the words of a superblock, what is written and read back, what is refused.
+
 use core::num::NonZeroI32;
 use std::vec::Vec;
 

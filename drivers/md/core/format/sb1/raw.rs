@@ -73,15 +73,16 @@ pub(super) fn checksum(bytes: &[u8]) -> u32 {
         .remainder()
         .first_chunk()
         .map_or(0, |half| u64::from(u16::from_le_bytes(*half)));
-    let whole: u64 = words
+    let whole = words
         .filter_map(|word| word.first_chunk())
         .map(|word| u64::from(u32::from_le_bytes(*word)))
-        .sum();
+        .fold(0, u64::wrapping_add);
     let own = bytes
         .get(CSUM_AT..)
         .and_then(|b| b.first_chunk())
         .map_or(0, |own| u64::from(u32::from_le_bytes(*own)));
-    // At most 2^10 words of 32 bits are added, and `own` is one of them.
-    let [a, b, c, d, e, f, g, h] = (whole + half - own).to_le_bytes();
+    // Nothing wraps: at most 2^10 words of 32 bits are added, and `own` is one of them.
+    let sum = whole.wrapping_add(half).wrapping_sub(own);
+    let [a, b, c, d, e, f, g, h] = sum.to_le_bytes();
     u32::from_le_bytes([a, b, c, d]).wrapping_add(u32::from_le_bytes([e, f, g, h]))
 }

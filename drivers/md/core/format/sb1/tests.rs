@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
+//! Tests of [`sb1`](super): the bytes of a superblock, what is written and read back, updates, what is refused.
+
 use core::num::NonZeroI32;
 use std::vec::Vec;
 

@@ -90,11 +90,11 @@ impl FarSet {
         let offset = slot.saturating_sub(self.start);
         match offset.checked_sub(step) {
             Some(offset) => self.start.saturating_add(offset),
-            None => self
-                .start
-                .saturating_add(self.size)
-                .saturating_add(offset)
-                .saturating_sub(step),
+            None => {
+                // What is left to go from the end; adding first could leave the 16 bits of a slot.
+                let rest = step.saturating_sub(offset);
+                self.start.saturating_add(self.size.saturating_sub(rest))
+            }
         }
     }
 }
@@ -208,3 +208,25 @@ impl Iterator for Copies {
 }
 
 impl ExactSizeIterator for Copies {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn back_and_forward_undo_each_other_in_the_largest_set() {
+        let set = FarSet {
+            start: 0,
+            size: u16::MAX,
+        };
+        for slot in [0, 1, 32_768, 65_534] {
+            for step in [0, 1, 255, 65_025, u16::MAX] {
+                assert_eq!(
+                    set.forward(set.backward(slot, step), step),
+                    slot,
+                    "{slot} {step}"
+                );
+            }
+        }
+    }
+}

@@ -9,7 +9,7 @@ use crate::{
     layout::BeyondEnd,
     units::{Sector, SectorRange, Sectors, Slot},
 };
-use core::ops::Deref;
+use core::{cmp::Ordering, ops::Deref};
 
 /// What one member holds of a range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,12 +32,10 @@ impl Corner {
     /// How far into the zone the member at place `index` of each row is covered up to this corner.
     fn reach(self, index: u16, chunk: u64) -> u64 {
         let full = self.row.saturating_mul(chunk);
-        if index < self.index {
-            full.saturating_add(chunk)
-        } else if index == self.index {
-            full.saturating_add(self.offset)
-        } else {
-            full
+        match index.cmp(&self.index) {
+            Ordering::Less => full.saturating_add(chunk),
+            Ordering::Equal => full.saturating_add(self.offset),
+            Ordering::Greater => full,
         }
     }
 }
