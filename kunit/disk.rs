@@ -155,9 +155,8 @@ fn add(mirror: &Arc<Mirror>) -> Result<Present> {
     for member in &mirror.members {
         limits.stack(member, 0, c"md_kunit0");
     }
-    limits.apply(disk.as_ref())?;
-    disk.as_ref()
-        .set_capacity_and_notify(mirror.members[0].sectors());
+    limits.apply(&disk)?;
+    disk.set_capacity_and_notify(mirror.members[0].sectors());
     Ok(Present {
         disk,
         numbers,
@@ -204,7 +203,7 @@ mod tests {
     fn limits_come_into_force() -> Result {
         let mirror = Mirror::new()?;
         let present = add(&mirror)?;
-        let disk = present.disk.as_ref();
+        let disk = &present.disk;
         assert!(disk.logical_block_size() >= 512);
         let mut update = LimitsUpdate::start(disk);
         update.set_io_opt(131072);
@@ -230,10 +229,10 @@ mod tests {
     fn holders_are_linked() -> Result {
         let mirror = Mirror::new()?;
         let present = add(&mirror)?;
-        let first = HolderLink::new(mirror.members[0].clone(), present.disk.as_ref())?;
-        let second = HolderLink::new(mirror.members[1].clone(), present.disk.as_ref())?;
+        let first = HolderLink::new(mirror.members[0].clone(), &present.disk)?;
+        let second = HolderLink::new(mirror.members[1].clone(), &present.disk)?;
         drop(first);
-        let again = HolderLink::new(mirror.members[0].clone(), present.disk.as_ref())?;
+        let again = HolderLink::new(mirror.members[0].clone(), &present.disk)?;
         drop((again, second));
         drop(present);
         Ok(())

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Kernel objects in sysfs, below the directory of a RAM disk. What user space reads and writes is tried from user space.
+//! Kernel objects in sysfs, below the directory of a RAM disk. What user space reads and writes is tried from user
+//! space.
 
 use crate::device::ram;
 use kernel::{

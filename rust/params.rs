@@ -10,6 +10,7 @@ use kernel::{
     error::from_result,
     ffi,
     prelude::*,
+    str::as_char_ptr_in_const_context,
     sync::atomic::{Atomic, Relaxed},
 };
 
@@ -135,7 +136,7 @@ const fn entry(
     arg: *mut ffi::c_void,
 ) -> Entry {
     Entry(bindings::kernel_param {
-        name: name.as_ptr().cast(),
+        name: as_char_ptr_in_const_context(name),
         mod_: (&raw const bindings::__this_module).cast_mut(),
         ops,
         perm: mode,

@@ -35,7 +35,7 @@ impl Table {
         for (name, value) in numbers {
             entries.push(
                 bindings::ctl_table {
-                    procname: name.as_ptr().cast(),
+                    procname: name.as_char_ptr(),
                     data: value.as_ptr(),
                     maxlen: size_of::<kernel::ffi::c_int>() as kernel::ffi::c_int,
                     mode,
@@ -48,7 +48,7 @@ impl Table {
         // SAFETY: The entries are initialised, their names and values are static, and the vector's buffer does not
         // move while `Self` owns it.
         let header = unsafe {
-            bindings::register_sysctl_sz(path.as_ptr().cast(), entries.as_ptr(), entries.len())
+            bindings::register_sysctl_sz(path.as_char_ptr(), entries.as_ptr(), entries.len())
         };
         // INVARIANT: As registered; null means that it was not.
         Ok(Self {

@@ -26,10 +26,10 @@ impl OwnedQueue {
         // SAFETY: The format takes one C string.
         let queue = unsafe {
             bindings::alloc_workqueue_noprof(
-                c"%s".as_ptr().cast(),
+                c"%s".as_char_ptr(),
                 bindings::wq_flags_WQ_MEM_RECLAIM | bindings::wq_flags_WQ_UNBOUND,
                 0,
-                name.as_ptr(),
+                name.as_char_ptr(),
             )
         };
         // INVARIANT: As allocated; null means that it was not.

@@ -9,7 +9,7 @@ use crate::{
     bindings,
     sysfs::{AsKobject, RawKobject},
 };
-use core::{ffi::CStr, fmt, marker::PhantomData, ptr::NonNull};
+use core::{ffi::CStr, fmt, marker::PhantomData, ops::Deref, ptr::NonNull};
 use kernel::{
     error::{from_err_ptr, to_result},
     prelude::*,
@@ -109,10 +109,13 @@ impl<T: Operations> Disk<T> {
             _data: PhantomData,
         })
     }
+}
 
-    /// The disk as others refer to it.
-    pub fn as_ref(&self) -> &DiskRef {
-        // SAFETY: By the type invariant the disk is alive; `DiskRef` is a transparent wrapper.
+impl<T: Operations> Deref for Disk<T> {
+    type Target = DiskRef;
+
+    fn deref(&self) -> &DiskRef {
+        // SAFETY: By the type invariant the disk is alive as long as this value.
         unsafe { DiskRef::from_raw(self.raw.as_ptr()) }
     }
 }
@@ -128,7 +131,7 @@ impl<T: Operations> Drop for Disk<T> {
 
 impl<T: Operations> AsKobject for Disk<T> {
     fn as_kobject(&self) -> RawKobject {
-        self.as_ref().as_kobject()
+        (**self).as_kobject()
     }
 }
 
@@ -152,7 +155,7 @@ impl DiskRef {
     /// The name, as in `/dev`.
     pub fn name(&self) -> &CStr {
         // SAFETY: The name was terminated before the disk was added and never changes.
-        unsafe { CStr::from_ptr((&raw const (*self.as_raw()).disk_name).cast()) }
+        unsafe { CStr::from_char_ptr((&raw const (*self.as_raw()).disk_name).cast()) }
     }
 
     /// Sets the capacity, in sectors of 512 bytes, and tells user space when it changed. May sleep.

@@ -87,7 +87,7 @@ impl<P: Probe> Major<P> {
         let status = unsafe {
             bindings::__register_blkdev(
                 number.unwrap_or(0),
-                name.as_ptr().cast(),
+                name.as_char_ptr(),
                 Some(Self::probe),
             )
         };
@@ -119,6 +119,6 @@ impl<P: Probe> Major<P> {
 impl<P: Probe> Drop for Major<P> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant the number is registered under this name.
-        unsafe { bindings::unregister_blkdev(self.number, self.name.as_ptr().cast()) };
+        unsafe { bindings::unregister_blkdev(self.number, self.name.as_char_ptr()) };
     }
 }

@@ -21,10 +21,11 @@ use kernel::{
 /// # Invariants
 ///
 /// `value` is only written, and `&mut` to it only exists, while `suspension` is held, the gate is closed and everybody
-/// has left it. `gate` is declared before `value`, so it is dropped first, which waits for the users.
+/// has left it. `value` is boxed, so users' pointers to it stay valid when this moves. `gate` is declared before it, so
+/// it is dropped first, which waits for the users.
 pub struct Gated<T: Send + Sync + 'static> {
     gate: Gate,
-    value: UnsafeCell<Option<T>>,
+    value: KBox<UnsafeCell<Option<T>>>,
     open: Atomic<bool>,
     opened: Pin<KBox<WaitQueue>>,
     suspension: Pin<KBox<Mutex<()>>>,
@@ -50,7 +51,7 @@ impl<T: Send + Sync> Gated<T> {
     pub fn new() -> Result<Self> {
         Ok(Self {
             gate: Gate::new(())?,
-            value: UnsafeCell::new(None),
+            value: KBox::new(UnsafeCell::new(None), GFP_KERNEL)?,
             open: Atomic::new(true),
             opened: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
             suspension: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,

@@ -4,7 +4,7 @@
 
 use crate::bindings;
 use core::{fmt, marker::PhantomData};
-use kernel::{prelude::*, sync::ArcBorrow};
+use kernel::{prelude::*, str::as_char_ptr_in_const_context, sync::ArcBorrow};
 
 /// Writes an attribute's text to `page`.
 pub type Show<T> = fn(this: ArcBorrow<'_, T>, page: &mut Page<'_>) -> Result;
@@ -42,7 +42,7 @@ impl<T: 'static> Attribute<T> {
     ) -> Self {
         // SAFETY: `attribute` consists of pointers, integers and, with lockdep, an opaque key: all zeroes are valid.
         let mut raw: bindings::attribute = unsafe { core::mem::zeroed() };
-        raw.name = name.as_ptr().cast();
+        raw.name = as_char_ptr_in_const_context(name);
         raw.mode = mode;
         // INVARIANT: `raw` is the first field of a `repr(C)` structure and its name is static.
         Self {
@@ -96,7 +96,7 @@ impl<T: 'static> Group<T> {
         // SAFETY: `attribute_group` consists of pointers and function pointers that may be null.
         let mut raw: bindings::attribute_group = unsafe { core::mem::zeroed() };
         if let Some(name) = name {
-            raw.name = name.as_ptr().cast();
+            raw.name = as_char_ptr_in_const_context(name);
         }
         // INVARIANT: `Option<&Attribute<T>>` has the representation of a pointer that may be null, `list` ends with a
         // null, and sysfs only ever reads the array.
@@ -135,7 +135,7 @@ impl<'a> Page<'a> {
         let n = room.len().min(text.len());
         if let (Some(to), Some(from)) = (room.get_mut(..n), text.get(..n)) {
             to.copy_from_slice(from);
-            self.used += n;
+            self.used = self.used.saturating_add(n);
         }
     }
 }

@@ -6,6 +6,7 @@
 
 use crate::bindings;
 use core::{ffi::CStr, ptr::NonNull};
+use kernel::str::CStrExt as _;
 
 /// A reference to an attribute's directory entry. It outlives the file, so a late notification is harmless.
 ///
@@ -26,7 +27,7 @@ impl Dirent {
     pub(super) unsafe fn find(directory: *mut bindings::kernfs_node, name: &CStr) -> Option<Self> {
         // SAFETY: The directory is alive by the precondition; no namespace is asked for.
         let node = unsafe {
-            bindings::kernfs_find_and_get_ns(directory, name.as_ptr().cast(), core::ptr::null())
+            bindings::kernfs_find_and_get_ns(directory, name.as_char_ptr(), core::ptr::null())
         };
         // INVARIANT: `kernfs_find_and_get_ns` returns a counted reference or null.
         NonNull::new(node).map(Self)

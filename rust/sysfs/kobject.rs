@@ -103,7 +103,7 @@ impl<T: Payload> Vtable<T> {
 
     /// # Safety
     ///
-    /// Only for `sysfs_ops.show`: `kobj` is of this type, `attr` is one of its attributes, `page` has `PAGE_SIZE` bytes.
+    /// Only for `sysfs_ops.show`: `kobj` is of this type, `attr` is one of its attributes, `page` has a page of bytes.
     unsafe extern "C" fn show(
         kobj: *mut bindings::kobject,
         attr: *mut bindings::attribute,
@@ -201,21 +201,25 @@ impl<T: Payload> Kobject<T> {
         let raw = inner.cast::<bindings::kobject>();
         // SAFETY: `raw` is zeroed memory of a kernel object, and the type is a promoted constant that lives forever.
         unsafe { bindings::kobject_init(raw, &Vtable::<T>::TYPE) };
-        // INVARIANT: `kobject_init` gave us the first reference; from here on dropping `this` gives it back.
-        let this = Self {
-            // SAFETY: `KBox::into_raw` does not return null.
-            inner: unsafe { NonNull::new_unchecked(inner) },
-        };
         // SAFETY: The object is initialised, the parent is alive as it is borrowed, the format takes one C string.
-        to_result(unsafe {
+        let added = to_result(unsafe {
             bindings::kobject_add(
                 raw,
                 parent.as_kobject().0,
-                c"%s".as_ptr().cast(),
-                name.as_ptr(),
+                c"%s".as_char_ptr(),
+                name.as_char_ptr(),
             )
-        })?;
-        Ok(this)
+        });
+        if let Err(error) = added {
+            // SAFETY: `kobject_init` gave us the first reference; it goes back here, which frees the object.
+            unsafe { bindings::kobject_put(raw) };
+            return Err(error);
+        }
+        // INVARIANT: The object was added, and the reference that `kobject_init` gave us is now this value's.
+        Ok(Self {
+            // SAFETY: `KBox::into_raw` does not return null.
+            inner: unsafe { NonNull::new_unchecked(inner) },
+        })
     }
 
     fn raw(&self) -> *mut bindings::kobject {
@@ -255,14 +259,14 @@ impl<T: Payload> Kobject<T> {
     pub fn add_link(&self, target: &impl AsKobject, name: &CStr) -> Result {
         // SAFETY: Both objects are alive; the name is only read.
         to_result(unsafe {
-            bindings::sysfs_create_link(self.raw(), target.as_kobject().0, name.as_ptr().cast())
+            bindings::sysfs_create_link(self.raw(), target.as_kobject().0, name.as_char_ptr())
         })
     }
 
     /// Removes the link called `name`, if it is there. May sleep.
     pub fn remove_link(&self, name: &CStr) {
         // SAFETY: By the type invariant the object is in sysfs.
-        unsafe { bindings::sysfs_remove_link(self.raw(), name.as_ptr().cast()) };
+        unsafe { bindings::sysfs_remove_link(self.raw(), name.as_char_ptr()) };
     }
 }
 
@@ -274,7 +278,7 @@ impl<T: Payload> AsKobject for Kobject<T> {
 
 impl<T: Payload> Drop for Kobject<T> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant the object is alive; removing one that was never added does nothing.
+        // SAFETY: By the type invariant the object is alive and in sysfs.
         unsafe { bindings::kobject_del(self.raw()) };
         // SAFETY: By the type invariant this value owns one reference, given back here.
         unsafe { bindings::kobject_put(self.raw()) };

@@ -40,7 +40,7 @@ impl Events {
         unsafe {
             bindings::__init_waitqueue_head(
                 Opaque::get(&queue),
-                c"md events".as_ptr().cast(),
+                c"md events".as_char_ptr(),
                 static_lock_class!().as_ptr(),
             )
         };

@@ -42,7 +42,7 @@ impl<T: Contents> File<T> {
         // is removed in `drop`.
         let entry = unsafe {
             bindings::proc_create_data(
-                name.as_ptr().cast(),
+                name.as_char_ptr(),
                 0o444,
                 core::ptr::null_mut(),
                 &Vtable::<T>::PROC,
@@ -143,7 +143,7 @@ impl<T: Contents> Vtable<T> {
         pos: *mut bindings::loff_t,
     ) -> *mut ffi::c_void {
         // SAFETY: The position is ours for the call. There is one element.
-        unsafe { *pos += 1 };
+        unsafe { *pos = (*pos).saturating_add(1) };
         core::ptr::null_mut()
     }
 
