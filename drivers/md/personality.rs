@@ -51,6 +51,9 @@ pub(crate) struct Shape {
     pub(crate) layout: Option<u32>,
 }
 
+/// The largest logical block, in bytes: superblocks and bitmaps are handled by the page.
+const LOGICAL_BLOCK_MAX: u32 = 4096;
+
 /// One level at work in one array.
 pub(crate) trait AtWork: Send + Sync {
     /// Serves a read, a write, a discard or the like: it ends when the members have done their part. May sleep.
@@ -131,7 +134,7 @@ impl Personality {
 
     /// The limits the disk is to announce, for members whose data begins at these offsets.
     ///
-    /// `EINVAL` when the members' logical blocks are larger than a page, or their integrity profiles do not go together.
+    /// `EINVAL` when the members' logical blocks are larger than a page, or their integrity profiles differ.
     pub(crate) fn limits<'a>(
         &self,
         name: &CStr,
@@ -148,7 +151,7 @@ impl Personality {
             limits.stack(member.device(), offset.get(), name);
             limits.stack_integrity(member.device())?;
         }
-        if limits.logical_block_size() as usize > kernel::page::PAGE_SIZE {
+        if limits.logical_block_size() > LOGICAL_BLOCK_MAX {
             return Err(EINVAL);
         }
         Ok(limits)

@@ -73,7 +73,7 @@ impl Life {
         if state.phase == Phase::Deleted {
             return false;
         }
-        state.users += 1;
+        state.users = state.users.saturating_add(1);
         true
     }
 
@@ -97,8 +97,8 @@ impl Life {
         if state.phase != Phase::Open {
             return Err(ENODEV);
         }
-        state.users += 1;
-        state.openers += 1;
+        state.users = state.users.saturating_add(1);
+        state.openers = state.openers.saturating_add(1);
         Ok(())
     }
 

@@ -9,7 +9,9 @@ use kernel_ext::block::major::DeviceNumber;
 use md_core::{units::MemberNumber, words::array::MetadataVersion};
 
 /// The most members a version 0.90 array can have.
-const V0_DEVICES_MAX: u32 = md_core::format::sb0::DEVICES_MAX as u32;
+const V0_DEVICES_MAX: u32 = 27;
+
+const _: () = assert!(md_core::format::sb0::DEVICES_MAX == V0_DEVICES_MAX as usize);
 
 impl Array {
     /// Adds a device whose superblock says what it is. May sleep.

@@ -73,10 +73,7 @@ impl Place {
 
     /// Does something with the disk, if it is there. May sleep.
     pub(crate) fn with_disk<R>(&self, act: impl FnOnce(&DiskRef) -> R) -> Option<R> {
-        self.node
-            .lock()
-            .as_ref()
-            .map(|node| act(node.disk.as_ref()))
+        self.node.lock().as_ref().map(|node| act(&node.disk))
     }
 
     /// Does something with the `md/` directory, if it is there. May sleep.
@@ -90,8 +87,7 @@ impl Place {
         act: impl FnOnce(&DiskRef, &Kobject<Array>) -> R,
     ) -> Option<R> {
         let node = self.node.lock();
-        node.as_ref()
-            .map(|node| act(node.disk.as_ref(), &node.directory))
+        node.as_ref().map(|node| act(&node.disk, &node.directory))
     }
 
     /// The array's name; `None` once it is removed.

@@ -55,7 +55,7 @@ impl Arrays {
             self.next_minor = if self.next_minor == MINOR_MAX {
                 0
             } else {
-                self.next_minor + 1
+                self.next_minor.saturating_add(1)
             };
             if !self.has_number(number) {
                 return Ok(number);

@@ -245,6 +245,9 @@ impl Array {
         let live = self.live.suspend().value().take();
         drop(live);
         config.running = None;
+        // Their functions take no lock of the array, so waiting for them here is safe.
+        self.place()
+            .with_directory(|directory| directory.remove_group(&COMMON));
         self.unlink_slots(config);
         self.place().with_disk(|disk| {
             disk.set_capacity_and_notify(0);
@@ -326,7 +329,7 @@ impl Config {
         self.level = LevelSetting::Level(state.level);
         self.new_level = state.level.number();
         self.raid_disks = state.raid_disks;
-        self.layout.now = state.layout.map_or(0, |word| word as i32);
+        self.layout.now = state.layout.map_or(0, signed);
         self.layout.new = self.layout.now;
         self.layout_known = state.layout.is_some();
         self.chunk.now = u32::try_from(state.chunk.get()).unwrap_or(u32::MAX);
@@ -349,7 +352,7 @@ impl Config {
         Ok(Shape {
             level: self.level().ok_or(EINVAL)?,
             chunk: Sectors::new(u64::from(self.chunk.now)),
-            layout: self.layout_known.then(|| self.layout.now as u32),
+            layout: self.layout_known.then(|| unsigned(self.layout.now)),
         })
     }
 
@@ -383,4 +386,14 @@ impl Config {
         }
         Ok(members)
     }
+}
+
+/// The number that user space sees for a layout word.
+fn signed(word: u32) -> i32 {
+    i32::from_ne_bytes(word.to_ne_bytes())
+}
+
+/// The layout word of the number that user space sees.
+fn unsigned(number: i32) -> u32 {
+    u32::from_ne_bytes(number.to_ne_bytes())
 }

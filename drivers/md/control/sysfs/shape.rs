@@ -119,7 +119,7 @@ fn raid_disks_store(this: This<'_>, text: &[u8]) -> Result {
         };
     }
     if config.is_reshaping() {
-        let delta = i32::from(slots) - config.old_raid_disks();
+        let delta = i32::from(slots).saturating_sub(config.old_raid_disks());
         config.delta_disks = delta;
         config.reshape_direction = if delta < 0 {
             ReshapeDirection::Backwards
