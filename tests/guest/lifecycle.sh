@@ -2,9 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Arrays come and go: by name, by number, by opening a node; and nothing is left of them.
+# vm-debug: --timeout 1500
 set -euo pipefail
 # shellcheck source=tests/lib/guest.sh
 source "$(dirname "$0")/../lib/guest.sh"
+
+# The debug kernel takes some thirty times as long for a fork.
+rounds=50
+[[ ${RMD_KERNEL:-} != debug ]] || rounds=5
 
 put N $MD_PARAMS/legacy_async_del_gendisk
 
@@ -22,7 +27,7 @@ done
 same "arrays left" 0 "$(arrays)"
 
 step "a stopped array can be created again at once, many times"
-for ((i = 0; i < 200; i++)); do
+for ((i = 0; i < 4 * rounds; i++)); do
 	new_array md5
 	mdadm --quiet --stop /dev/md5
 done
@@ -93,7 +98,7 @@ PYTHON
 step "creating, opening and stopping at the same time"
 for ((i = 0; i < 4; i++)); do
 	(
-		for ((n = 0; n < 50; n++)); do
+		for ((n = 0; n < rounds; n++)); do
 			put "md_race$((n % 3))" $MD_PARAMS/new_array 2>/dev/null || true
 			cat /proc/mdstat /sys/block/md_race*/md/array_state >/dev/null 2>&1 || true
 			head -c 0 "/dev/md_race$((n % 3))" 2>/dev/null || true

@@ -86,8 +86,8 @@ for file in *; do
 		esac
 		# kernfs swallows an empty write before it reaches the driver.
 		[[ -n $text ]] || continue
-		[[ $text == 0x && $file == fail_last_dev ]] && continue # begins with a valid letter
-		[[ $text == 0x && $file == serialize_policy ]] && continue
+		# A boolean is judged by its first letter.
+		case "$file:$text" in fail_last_dev:[0-9]* | serialize_policy:[0-9]*) continue ;; esac
 		refuses "$errno" "$text" "$file"
 	done
 done
