@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Makes a test image from a description in TOML: a sparse file with a superblock, a bitmap and a bad-block log, and
+//! with whatever damage is asked for.
+
+mod spec;
+mod write;
+
+use std::{
+    fs::{self, OpenOptions},
+    os::unix::fs::FileExt as _,
+};
+
+use crate::failure::Failure;
+
+/// A run of bytes of an image.
+struct Piece {
+    at_byte: u64,
+    bytes: Vec<u8>,
+}
+
+/// Makes `out` as the file `spec` describes it; an existing file is left alone.
+pub fn craft(spec: &str, out: &str) -> Result<(), Failure> {
+    let text = fs::read_to_string(spec).map_err(|error| Failure::io("read", spec, error))?;
+    let invalid =
+        |error: toml::de::Error| Failure::Spec(format!("{spec}: {}", error.to_string().trim_end()));
+    let image: spec::Image = toml::from_str(&text).map_err(invalid)?;
+    let pieces = write::pieces(&image).map_err(|why| Failure::Spec(format!("{spec}: {why}")))?;
+    let failed = |error| Failure::io("write", out, error);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(out)
+        .map_err(failed)?;
+    file.set_len(image.sectors.saturating_mul(512))
+        .map_err(failed)?;
+    for piece in pieces {
+        file.write_all_at(&piece.bytes, piece.at_byte)
+            .map_err(failed)?;
+    }
+    Ok(())
+}
