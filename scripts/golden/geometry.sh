@@ -34,8 +34,8 @@ attach() {
 
 # settle COMMAND...: again while something still has the array open.
 settle() {
-    local try
-    for try in {1..50}; do
+    local _
+    for _ in {1..50}; do
         "$@" 2>/dev/null && return
         sleep 0.1
     done

@@ -44,14 +44,15 @@ record() {
     return $status
 }
 
-# unpack DIR DISK: the disk holds two tar archives, each behind a block with its length.
+# unpack DIR DISK: the disk holds a block with two lengths, then two archives: images and listings.
 unpack() {
     local images listings
     read -r images listings < <(head --bytes=512 "$2" | tr -d '\0')
     rm -rf "$1/images"
     mkdir -p "$1/images"
     tail --bytes=+513 "$2" | head --bytes="$images" >"$1/images.tar.zst" || return
-    tail --bytes=+$((513 + images)) "$2" | head --bytes="$listings" | tar --extract --zstd --no-same-owner --directory "$1/images"
+    tail --bytes=+$((513 + images)) "$2" | head --bytes="$listings" |
+        tar --extract --zstd --no-same-owner --directory "$1/images"
 }
 
 ### In the guest
@@ -69,8 +70,7 @@ members() {
 
 # settle COMMAND...: again until it succeeds.
 settle() {
-    local try
-    for try in {1..100}; do
+    for _ in {1..100}; do
         "$@" 2>/dev/null && return
         sleep 0.1
     done
@@ -86,7 +86,7 @@ doing() {
     [[ $(<$MD/sync_action) == "$1" ]]
 }
 
-# create METADATA LEVEL MEMBERS OPTION...: the array, from the first MEMBERS of the members unless the options name more.
+# create METADATA LEVEL DISKS OPTION...: the array with that many slots; the options name its members.
 create() {
     local metadata=$1 level=$2 disks=$3
     shift 3
@@ -223,7 +223,8 @@ special_members() {
     fi
     if wanted write-mostly-failfast; then
         members 20480 20480 20480
-        create 1.2 raid1 3 --bitmap=internal --write-behind=77 "${loops[0]}" --failfast "${loops[1]}" --write-mostly "${loops[2]}"
+        create 1.2 raid1 3 --bitmap=internal --write-behind=77 "${loops[0]}" --failfast "${loops[1]}" \
+            --write-mostly "${loops[2]}"
         settle idle
         stop && keep && clean_up
     fi
@@ -330,7 +331,6 @@ special_logs() {
 }
 
 special_shapes() {
-    local direction
     if wanted reshape-grow; then
         members 61440 61440 61440 61440
         create 1.2 raid5 3 --chunk=64 --bitmap=none --assume-clean "${loops[@]:0:3}"

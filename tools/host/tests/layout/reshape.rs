@@ -13,7 +13,7 @@ use md_core::{
         reshape::{
             raid10_slack, raid5_offset_change, Direction, Geometry, Metadata, Next, OffsetChange,
             Position, Raid10Reshape, Raid10ReshapeError, Raid5Reshape, Raid5ReshapeError,
-            ResumeError, Watch,
+            Raid5Step, ResumeError, Watch,
         },
         MemberSector,
     },
@@ -61,6 +61,72 @@ fn ahead(position: &Position, mark: Sector, size: Sectors) -> (u64, u64) {
     }
 }
 
+fn data_at(array: &Raid456, sector: u64) -> MemberSector {
+    array
+        .locate(Sector::new(sector))
+        .expect("inside the array")
+        .data
+}
+
+/// What `step` writes where: data of below `size` out of its source on the old members, garbage behind it.
+fn raid5_writes(
+    step: &Raid5Step,
+    (old, new): (&Raid456, &Raid456),
+    disks: &Disks,
+    offset: i64,
+    size: Sectors,
+) -> Vec<((u16, u64), u64)> {
+    let read = |page: u64| {
+        let source = step.source.expect("a source for old data");
+        let place = data_at(old, page);
+        let range = SectorRange::new(place.sector, Sectors::new(PAGE as u64)).expect("a page");
+        assert!(
+            source.contains(range),
+            "page {page} is not in the source {source:?}"
+        );
+        disks.get(&absolute(place, OLD_OFFSET)).copied()
+    };
+    let content = |place| match new.holds(place) {
+        Held::Data(page) if page.get() < size.get() => {
+            assert_eq!(
+                read(page.get()),
+                Some(page.get()),
+                "the source was overwritten"
+            );
+            page.get()
+        }
+        // Parity or zeroes: whatever it is, it destroys what was there.
+        _ => u64::MAX,
+    };
+    let mut writes = Vec::new();
+    for slot in new.members().slots() {
+        for sector in pages(step.target.start().get(), step.target.end().get()) {
+            let place = MemberSector {
+                slot,
+                sector: Sector::new(sector),
+            };
+            writes.push((absolute(place, shifted(offset)), content(place)));
+        }
+    }
+    writes
+}
+
+/// After a crash now, a restart reads everything ahead of the safe position from the old members.
+fn raid5_can_restart(position: &Position, old: &Raid456, disks: &Disks, size: Sectors) {
+    let (from, to) = ahead(position, position.safe(), size);
+    for page in pages(from, to) {
+        let there = disks
+            .get(&absolute(data_at(old, page), OLD_OFFSET))
+            .copied();
+        assert_eq!(
+            there,
+            Some(page),
+            "a restart from {} cannot read {page}",
+            position.safe()
+        );
+    }
+}
+
 /// A raid5 reshape from end to end. `is_critical` says of a step that user space has to hold a backup.
 fn run_raid5(
     reshape: &Raid5Reshape,
@@ -70,14 +136,8 @@ fn run_raid5(
     is_critical: impl Fn(&Position) -> bool,
 ) {
     let size = reshape.common_size();
-    let at = |array: &Raid456, sector| {
-        array
-            .locate(Sector::new(sector))
-            .expect("inside the array")
-            .data
-    };
     let mut disks: Disks = pages(0, old.array_size().get())
-        .map(|sector| (absolute(at(old, sector), OLD_OFFSET), sector))
+        .map(|sector| (absolute(data_at(old, sector), OLD_OFFSET), sector))
         .collect();
     let mut position = reshape.start();
     let mut steps = 0;
@@ -85,50 +145,10 @@ fn run_raid5(
         if step.metadata == Metadata::WriteFirst {
             position = position.recorded(position.progress());
         }
-        let read = |page: u64| {
-            let source = step.source.expect("a source for old data");
-            let place = at(old, page);
-            let range = SectorRange::new(place.sector, Sectors::new(PAGE as u64)).expect("a page");
-            assert!(
-                source.contains(range),
-                "page {page} is not in the source {source:?}"
-            );
-            disks.get(&absolute(place, OLD_OFFSET)).copied()
-        };
-        let mut writes = Vec::new();
-        for slot in new.members().slots() {
-            for sector in pages(step.target.start().get(), step.target.end().get()) {
-                let place = MemberSector {
-                    slot,
-                    sector: Sector::new(sector),
-                };
-                let content = match new.holds(place) {
-                    Held::Data(page) if page.get() < size.get() => {
-                        assert_eq!(
-                            read(page.get()),
-                            Some(page.get()),
-                            "the source was overwritten"
-                        );
-                        page.get()
-                    }
-                    // Parity or zeroes: whatever it is, it destroys what was there.
-                    _ => u64::MAX,
-                };
-                writes.push((absolute(place, shifted(offset)), content));
-            }
-        }
+        let writes = raid5_writes(&step, (old, new), &disks, offset, size);
         disks.extend(writes);
         if !is_critical(&position) {
-            let (from, to) = ahead(&position, position.safe(), size);
-            for page in pages(from, to) {
-                let there = disks.get(&absolute(at(old, page), OLD_OFFSET)).copied();
-                assert_eq!(
-                    there,
-                    Some(page),
-                    "a restart from {} cannot read {page}",
-                    position.safe()
-                );
-            }
+            raid5_can_restart(&position, old, &disks, size);
         }
         position = position.advanced(step.progress);
         steps += 1;
@@ -137,7 +157,7 @@ fn run_raid5(
     for page in pages(0, size.get()) {
         assert_eq!(position.geometry(Sector::new(page)), Geometry::New);
         let there = disks
-            .get(&absolute(at(new, page), shifted(offset)))
+            .get(&absolute(data_at(new, page), shifted(offset)))
             .copied();
         assert_eq!(there, Some(page), "sector {page} is lost");
     }
