@@ -52,10 +52,13 @@ initramfs_inputs() {
     declare -f fill_initramfs
 }
 
+# initramfs_name: what the entry for KERNEL is called today.
+initramfs_name() { echo "initramfs-$(key_of initramfs_inputs)"; }
+
 # initramfs_entry: makes sure the initramfs of KERNEL exists; INITRAMFS names it.
 initramfs_entry() {
     local name
-    name=initramfs-$(key_of initramfs_inputs)
+    name=$(initramfs_name)
     build_entry "$name" build_initramfs
     # shellcheck disable=SC2034 # for those who source this
     INITRAMFS=$CACHE/$name/initramfs.cpio
