@@ -5,13 +5,18 @@
 //! Locks, outermost first:
 //!
 //! 1. `Registry::creating`: one array is created at a time;
-//! 2. the configuration ([`Array::configure`]): settings and members;
-//! 3. [`node::Place`]: the disk and the `md/` directory, held while they are created or looked at;
-//! 4. `Registry::arrays` and [`life::Life`]: spin locks or short sections, nothing is taken under them.
+//! 2. the suspension of I/O ([`Array::reconfigure`]): the running array changes;
+//! 3. the configuration ([`Array::configure`]): settings and members;
+//! 4. [`node::Place`]: the disk and the `md/` directory, held while they are created or looked at;
+//! 5. `Registry::arrays`, [`life::Life`] and [`tracking::Tracking`]: spin locks or short sections, nothing is taken
+//!    under them.
 //!
-//! Nothing waits for I/O or for the removal of a sysfs file while it holds any of them.
+//! Nothing waits for the removal of a sysfs file while it holds any of them. I/O of the array may wait for the array's
+//! thread, which takes the configuration and nothing above it: so nobody waits for such I/O, nor allocates memory by
+//! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
 
 pub(crate) mod config;
+mod hotplug;
 pub(crate) mod info;
 pub(crate) mod life;
 pub(crate) mod live;
@@ -19,6 +24,9 @@ mod members;
 pub(crate) mod node;
 pub(crate) mod registry;
 mod run;
+mod sb_io;
+pub(crate) mod service;
+pub(crate) mod tracking;
 
 use crate::member::entry::Entry;
 use config::Config;
@@ -31,11 +39,16 @@ use kernel::{
     },
     workqueue::{impl_has_work, new_work, Work, WorkItem},
 };
-use kernel_ext::{block::major::DeviceNumber, sync::gated::Gated};
+use kernel_ext::{
+    alloc::noio::NoIo,
+    block::major::DeviceNumber,
+    sync::gated::{Gated, Suspended},
+};
 use life::{Hold, Life, Use};
 use live::Live;
 use node::Place;
 use registry::Registry;
+use run::Running;
 
 /// An array, from the creation of its disk to the last close of that.
 #[pin_data]
@@ -89,6 +102,20 @@ impl Array {
 
     /// Locks the configuration. May sleep. `ENODEV` for an array that was stopped.
     pub(crate) fn configure(&self) -> Result<Configuration<'_>> {
+        self.lock_configuration(None)
+    }
+
+    /// Locks the configuration with I/O held back, so that the running array can be changed. May sleep, waiting for
+    /// all I/O of the array. `ENODEV` for an array that was stopped.
+    pub(crate) fn reconfigure(&self) -> Result<Configuration<'_>> {
+        self.lock_configuration(Some(self.live.suspend()))
+    }
+
+    fn lock_configuration<'a>(
+        &'a self,
+        suspension: Option<Suspended<'a, Live>>,
+    ) -> Result<Configuration<'a>> {
+        let no_io = NoIo::enter();
         let config = self.config.lock();
         if self.life.is_deleted() {
             return Err(ENODEV);
@@ -96,7 +123,10 @@ impl Array {
         Ok(Configuration {
             array: self,
             config,
+            suspension,
+            _no_io: no_io,
             departed: KVec::new(),
+            retired: None,
         })
     }
 
@@ -134,8 +164,8 @@ impl Array {
     ///
     /// May sleep; no lock may be held.
     pub(crate) fn stop(&self, removal: Removal) -> Result {
-        let mut config = self.configure()?;
-        self.halt(&mut config);
+        let mut config = self.reconfigure()?;
+        self.halt(&mut config)?;
         let departed = config.reset();
         let delete = self.life.stop(removal);
         drop(config);
@@ -169,8 +199,13 @@ impl Array {
         self.place.notify_state();
     }
 
-    /// The machine is going down. An array that does not run has nothing to write.
-    pub(crate) fn prepare_reboot(&self) {}
+    /// The machine is going down: an array that is not being written is left clean.
+    pub(crate) fn prepare_reboot(&self) {
+        if let Ok(mut config) = self.configure() {
+            config.serve();
+            config.leave_clean();
+        }
+    }
 }
 
 /// When a stopped array leaves the system.
@@ -184,12 +219,22 @@ pub(crate) enum Removal {
 
 /// The locked configuration of an array.
 ///
-/// Fields are dropped in this order: members that have left go when the lock is free again, as their removal waits for
-/// attribute functions, which may be waiting for the lock.
+/// Fields are dropped in this order: members that have left, and threads, go when the locks are free again, as their
+/// removal waits for attribute functions and the like, which may be waiting for a lock.
 pub(crate) struct Configuration<'a> {
     array: &'a Array,
     config: MutexGuard<'a, Config>,
+    suspension: Option<Suspended<'a, Live>>,
+    _no_io: NoIo,
     departed: KVec<Entry>,
+    retired: Option<Running>,
+}
+
+impl Configuration<'_> {
+    /// The running array, to be changed. `EBUSY` when I/O is not held back.
+    fn live_mut(&mut self) -> Result<&mut Option<Live>> {
+        self.suspension.as_mut().map(Suspended::value).ok_or(EBUSY)
+    }
 }
 
 impl core::ops::Deref for Configuration<'_> {

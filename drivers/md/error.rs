@@ -77,6 +77,27 @@ impl Errno for md_core::layout::raid0::Raid0Error {
     }
 }
 
+impl Errno for md_core::format::sb1::UpdateError {
+    fn errno(&self) -> Error {
+        EINVAL
+    }
+}
+
+impl Errno for md_core::format::sb0::RecordError {
+    fn errno(&self) -> Error {
+        EINVAL
+    }
+}
+
+impl Errno for md_core::state::member::Illegal {
+    fn errno(&self) -> Error {
+        match self {
+            Self::NoPlace | Self::Journal | Self::NotReplacement | Self::NotRebuilding => EINVAL,
+            _ => EBUSY,
+        }
+    }
+}
+
 impl Errno for md_core::state::request::Refusal {
     fn errno(&self) -> Error {
         match self {

@@ -9,14 +9,81 @@ pub(crate) mod entry;
 pub(crate) mod superblock;
 
 use crate::array::Array;
-use kernel::sync::Arc;
+use kernel::sync::{
+    atomic::{Acquire, Atomic, Full, Relaxed, Release},
+    Arc,
+};
 use kernel_ext::block::bdev::{BlockDevice, ClaimedDevice, Target};
+use md_core::words::mdstat::Reads;
 
 /// A device that belongs to an array.
 pub(crate) struct Member {
     /// The array.
     pub(crate) array: Arc<Array>,
     device: Arc<ClaimedDevice>,
+    health: Atomic<u32>,
+    write_mostly: Atomic<bool>,
+}
+
+/// Whether a member can be used, as I/O sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Health {
+    /// It can.
+    Working,
+    /// It has failed, and the survivors' superblocks do not say so yet: writes wait for that.
+    Failing,
+    /// It has failed.
+    Failed,
+}
+
+impl Member {
+    fn new(array: Arc<Array>, device: Arc<ClaimedDevice>) -> Self {
+        Self {
+            array,
+            device,
+            health: Atomic::new(Health::Working as u32),
+            write_mostly: Atomic::new(false),
+        }
+    }
+
+    /// Whether it can be used. Any context.
+    #[inline]
+    pub(crate) fn health(&self) -> Health {
+        // Acquire: pairs with `set_health`; who sees that a failure is recorded goes on after the record.
+        match self.health.load(Acquire) {
+            word if word == Health::Working as u32 => Health::Working,
+            word if word == Health::Failing as u32 => Health::Failing,
+            _ => Health::Failed,
+        }
+    }
+
+    /// I/O failed: the array's thread decides what becomes of the member. Any context.
+    pub(crate) fn report_failure(&self) {
+        // Full: what the caller found is seen by the thread. A member that has failed already stays as it is.
+        let _ = self
+            .health
+            .cmpxchg(Health::Working as u32, Health::Failing as u32, Full);
+    }
+
+    /// The configuration decided.
+    pub(crate) fn set_health(&self, health: Health) {
+        self.health.store(health as u32, Release);
+    }
+
+    /// Whether it is read only when nothing else can be.
+    pub(crate) fn reads(&self) -> Reads {
+        if self.write_mostly.load(Relaxed) {
+            Reads::WriteMostly
+        } else {
+            Reads::Normal
+        }
+    }
+
+    /// The array it belongs to has a say in how it is read.
+    pub(crate) fn set_reads(&self, reads: Reads) {
+        self.write_mostly
+            .store(reads == Reads::WriteMostly, Relaxed);
+    }
 }
 
 impl Target for Member {

@@ -4,12 +4,17 @@
 //! [`Personality::start`].
 
 mod linear;
+pub(crate) mod mirror;
 mod raid0;
 mod single;
 
 pub(crate) use raid0::DEFAULT_LAYOUT;
 
-use crate::{array::live::Live, error::not_supported, member::Member};
+use crate::{
+    array::{live::Live, tracking::Writing},
+    error::not_supported,
+    member::Member,
+};
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
@@ -23,15 +28,17 @@ use kernel_ext::{
 use linear::Linear;
 use md_core::{
     format::level::Level,
-    units::{Sector, Sectors},
+    state::member::{Place, Seat},
+    units::{Sector, Sectors, Slot},
     words::mdstat::Geometry,
 };
+use mirror::Mirror;
 use raid0::Raid0;
 
 /// The levels that are implemented.
-pub(crate) const LEVELS: &[Level] = &[Level::Linear, Level::Raid0];
+pub(crate) const LEVELS: &[Level] = &[Level::Linear, Level::Raid0, Level::Raid1];
 
-/// A member in its slot, as a level starts with it.
+/// A member in its place, as a level starts with it.
 pub(crate) struct Seated {
     /// The device.
     pub(crate) member: Arc<Member>,
@@ -39,6 +46,10 @@ pub(crate) struct Seated {
     pub(crate) offset: Sector,
     /// How much room it has for data.
     pub(crate) size: Sectors,
+    /// Which place it has.
+    pub(crate) place: Place,
+    /// Up to where its data is valid; [`Sector::MAX`] when it is in sync.
+    pub(crate) valid_below: Sector,
 }
 
 /// What the configuration says of the array to be started.
@@ -49,6 +60,12 @@ pub(crate) struct Shape {
     pub(crate) chunk: Sectors,
     /// The layout word, if the superblock has one.
     pub(crate) layout: Option<u32>,
+    /// The number of slots.
+    pub(crate) raid_disks: u16,
+    /// What is used of each member; zero for levels that use all.
+    pub(crate) member_size: Sectors,
+    /// Up to where copies agree; [`Sector::MAX`] when they do everywhere.
+    pub(crate) resync: Sector,
 }
 
 /// The largest logical block, in bytes: superblocks and bitmaps are handled by the page.
@@ -56,8 +73,9 @@ const LOGICAL_BLOCK_MAX: u32 = 4096;
 
 /// One level at work in one array.
 pub(crate) trait AtWork: Send + Sync {
-    /// Serves a read, a write, a discard or the like: it ends when the members have done their part. May sleep.
-    fn submit(&self, live: &Entered<Live>, bio: Bio);
+    /// Serves a read, a write, a discard or the like: it ends when the members have done their part. All but a read
+    /// come with their count, to be kept until then. May sleep.
+    fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>);
 
     /// The size it offers.
     fn size(&self) -> Sectors;
@@ -73,18 +91,29 @@ pub(crate) trait AtWork: Send + Sync {
 pub(crate) enum Personality {
     Linear(Linear),
     Raid0(Raid0),
+    Mirror(KBox<Mirror>),
 }
 
 impl Personality {
-    /// Starts a level on the members of all its slots, in slot order; `None` for a slot without a member.
+    /// Starts a level on the members that have a place, in no particular order.
     ///
     /// `EINVAL` for a shape the level cannot have or a member it cannot do without, `EOPNOTSUPP` for a level that is
     /// not implemented or a layout that must be told.
-    pub(crate) fn start(array: &str, shape: &Shape, slots: KVec<Option<Seated>>) -> Result<Self> {
+    pub(crate) fn start(array: &str, shape: &Shape, members: KVec<Seated>) -> Result<Self> {
         match shape.level {
-            Level::Linear => Ok(Self::Linear(Linear::start(shape, all(array, slots)?)?)),
-            Level::Raid0 => Ok(Self::Raid0(Raid0::start(array, shape, all(array, slots)?)?)),
-            Level::Raid1 | Level::Raid4 | Level::Raid5 | Level::Raid6 | Level::Raid10 => {
+            Level::Linear => {
+                let members = all(array, shape.raid_disks, members)?;
+                Ok(Self::Linear(Linear::start(shape, members)?))
+            }
+            Level::Raid0 => {
+                let members = all(array, shape.raid_disks, members)?;
+                Ok(Self::Raid0(Raid0::start(array, shape, members)?))
+            }
+            Level::Raid1 => {
+                let mirror = Mirror::start(array, shape, members)?;
+                Ok(Self::Mirror(KBox::new(mirror, GFP_KERNEL)?))
+            }
+            Level::Raid4 | Level::Raid5 | Level::Raid6 | Level::Raid10 => {
                 pr_warn!(
                     "{array}: level {} is not implemented yet\n",
                     shape.level.number()
@@ -102,23 +131,44 @@ impl Personality {
         match self {
             Self::Linear(linear) => linear,
             Self::Raid0(raid0) => raid0,
+            Self::Mirror(mirror) => &**mirror,
         }
     }
 
     /// The level.
+
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Linear(_) => Level::Linear,
             Self::Raid0(_) => Level::Raid0,
+            Self::Mirror(_) => Level::Raid1,
         }
     }
 
-    /// Serves a bio that has data or a range.
+    /// The mirror engine, for levels that are mirrors.
     #[inline]
-    pub(crate) fn submit(&self, live: &Entered<Live>, bio: Bio) {
+    pub(crate) fn mirror(&self) -> Option<&Mirror> {
         match self {
-            Self::Linear(linear) => linear.submit(live, bio),
-            Self::Raid0(raid0) => raid0.submit(live, bio),
+            Self::Mirror(mirror) => Some(mirror),
+            Self::Linear(_) | Self::Raid0(_) => None,
+        }
+    }
+
+    /// The mirror engine, to be changed.
+    pub(crate) fn mirror_mut(&mut self) -> Option<&mut Mirror> {
+        match self {
+            Self::Mirror(mirror) => Some(mirror),
+            Self::Linear(_) | Self::Raid0(_) => None,
+        }
+    }
+
+    /// Serves a bio that has data or a range; see [`AtWork::submit`].
+    #[inline]
+    pub(crate) fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
+        match self {
+            Self::Linear(linear) => linear.submit(live, bio, writing),
+            Self::Raid0(raid0) => raid0.submit(live, bio, writing),
+            Self::Mirror(mirror) => mirror.submit(live, bio, writing),
         }
     }
 
@@ -158,19 +208,25 @@ impl Personality {
     }
 }
 
-/// The members of a level that cannot do without any.
-fn all(array: &str, slots: KVec<Option<Seated>>) -> Result<KVec<Seated>> {
-    let wanted = slots.len();
-    let mut members = KVec::with_capacity(wanted, GFP_KERNEL)?;
-    for seated in slots.into_iter().flatten() {
-        members.push(seated, GFP_KERNEL)?;
+/// The members of a level that cannot do without any, in slot order.
+fn all(array: &str, slots: u16, mut members: KVec<Seated>) -> Result<KVec<Seated>> {
+    let mut ordered = KVec::with_capacity(usize::from(slots), GFP_KERNEL)?;
+    for slot in (0..slots).map(Slot::new) {
+        let main = Place {
+            slot,
+            seat: Seat::Main,
+        };
+        let position = members
+            .iter()
+            .position(|seated| seated.place == main && seated.valid_below == Sector::MAX);
+        if let Some(seated) = position.and_then(|at| members.remove(at).ok()) {
+            ordered.push(seated, GFP_KERNEL)?;
+        }
     }
-    if members.len() < wanted {
-        pr_warn!(
-            "{array}: only {} of {wanted} members are there\n",
-            members.len()
-        );
+    if ordered.len() < usize::from(slots) {
+        let there = ordered.len();
+        pr_warn!("{array}: only {there} of {slots} members are there\n");
         return Err(EINVAL);
     }
-    Ok(members)
+    Ok(ordered)
 }

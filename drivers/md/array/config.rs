@@ -5,10 +5,15 @@
 use super::run::Running;
 use crate::member::{entry::Entry, Member};
 use kernel::prelude::*;
+use kernel_ext::block::major::DeviceNumber;
 use md_core::{
     format::{ident::Uuid, level::Level},
-    state::array::Array as State,
-    units::{Events, Sector, Sectors},
+    state::{
+        array::Array as State,
+        clean::{Change, Rollback},
+        member::{Member as MemberState, Seat},
+    },
+    units::{Events, Sector, Sectors, Slot},
     words::{
         array::{ArraySize, MetadataVersion, ReshapeDirection, SafeModeDelay},
         bitmap::BitmapKind,
@@ -78,6 +83,12 @@ pub(crate) struct Config {
     pub(crate) events: Events,
     /// Whether `layout` is known, and not only zero.
     pub(crate) layout_known: bool,
+    /// The number of the disk that version 0.90 superblocks ask for.
+    pub(crate) preferred_minor: u32,
+    /// Why the superblocks are to be written, besides clean and dirty.
+    pub(crate) due: Change,
+    /// Whether the next record may take back the last one's event.
+    pub(super) rollback: Rollback,
     /// The members, in the order they were added.
     pub(crate) members: KVec<Entry>,
     /// What the array holds while it runs.
@@ -112,6 +123,9 @@ impl Default for Config {
             utime: 0,
             events: Events::ZERO,
             layout_known: false,
+            preferred_minor: 0,
+            due: Change::None,
+            rollback: Rollback::Forbidden,
             members: KVec::new(),
             running: None,
             leaving: KVec::new(),
@@ -147,13 +161,24 @@ impl Config {
             .ok_or(ENODEV)
     }
 
-    /// A member leaves the array.
-    pub(crate) fn remove(&mut self, member: &Member) -> Result {
-        let position = self
-            .members
+    /// Where the entry of a member is; `ENODEV` when it has left.
+    pub(crate) fn position(&self, member: &Member) -> Result<usize> {
+        self.members
             .iter()
             .position(|entry| core::ptr::eq(&*entry.member, member))
-            .ok_or(ENODEV)?;
+            .ok_or(ENODEV)
+    }
+
+    /// Where the entry of a device is.
+    pub(crate) fn index_of(&self, device: DeviceNumber) -> Option<usize> {
+        self.members
+            .iter()
+            .position(|entry| entry.device().number() == device)
+    }
+
+    /// A member leaves the array.
+    pub(crate) fn remove(&mut self, member: &Member) -> Result {
+        let position = self.position(member)?;
         self.leaving.reserve(1, GFP_KERNEL)?;
         let entry = self.members.remove(position).map_err(|_| ENODEV)?;
         self.leave(entry)
@@ -180,7 +205,7 @@ impl Config {
     /// The state of the array as a whole.
     pub(crate) fn state(&self) -> State {
         match &self.running {
-            Some(running) => running.state,
+            Some(running) => running.tracking.state(),
             None if self.members.is_empty()
                 && self.raid_disks == 0
                 && self.component_size.is_zero() =>
@@ -189,6 +214,22 @@ impl Config {
             }
             None => State::Inactive,
         }
+    }
+
+    /// How many slots have no member in sync.
+    pub(crate) fn degraded(&self) -> u16 {
+        let has = |slot: &u16| self.main_of(Slot::new(*slot)).is_some();
+        let in_sync = (0..self.raid_disks).filter(has).count();
+        self.raid_disks
+            .saturating_sub(u16::try_from(in_sync).unwrap_or(u16::MAX))
+    }
+
+    /// The member in sync of a slot.
+    pub(crate) fn main_of(&self, slot: Slot) -> Option<&Entry> {
+        self.members.iter().find(|entry| {
+            matches!(entry.state, MemberState::InSync(place)
+                if place.slot == slot && place.seat == Seat::Main)
+        })
     }
 
     /// Whether there is a setting that keeps the array in the system when nobody uses it.

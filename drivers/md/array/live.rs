@@ -5,15 +5,19 @@
 //! [`Live`] is behind the array's [`Gated`](kernel_ext::sync::gated::Gated): every bio uses it from its submission to
 //! its end, and it changes only while there is none.
 
-use super::Array;
-use crate::{member::Member, personality::Personality};
+use super::{
+    service::Service,
+    tracking::{Tracking, Writing},
+    Array,
+};
+use crate::{
+    member::{Health, Member},
+    personality::Personality,
+};
 use kernel::{
     pr_warn_once,
     prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc, ArcBorrow,
-    },
+    sync::{Arc, ArcBorrow},
 };
 use kernel_ext::{
     block::{
@@ -22,13 +26,12 @@ use kernel_ext::{
         bio_set::{BioSet, Complete, CompletedBio},
         status::Status,
     },
-    sync::gated::{Entered, Entry},
+    sync::{
+        gated::{Entered, Entry},
+        kthread::Waker,
+    },
 };
-use md_core::state::{
-    admit::{Admission, Io},
-    array::{Access, Array as State, Failure},
-    clean::Dirtiness,
-};
+use md_core::state::admit::{Admission, IoRefusal};
 
 /// Flush bios that can be made without memory, for one flush after the other.
 const FLUSH_RESERVE: u16 = 64;
@@ -38,7 +41,8 @@ pub(crate) struct Live {
     personality: Personality,
     members: KVec<Arc<Member>>,
     flushes: BioSet<Flushed>,
-    admits: Admits,
+    tracking: Arc<Tracking>,
+    thread: Option<Waker<Service>>,
 }
 
 impl Live {
@@ -46,13 +50,15 @@ impl Live {
     pub(super) fn new(
         personality: Personality,
         members: KVec<Arc<Member>>,
-        state: State,
+        tracking: Arc<Tracking>,
+        thread: Option<Waker<Service>>,
     ) -> Result<Self> {
         Ok(Self {
             personality,
             members,
             flushes: BioSet::new(FLUSH_RESERVE)?,
-            admits: Admits::new(state),
+            tracking,
+            thread,
         })
     }
 
@@ -61,16 +67,34 @@ impl Live {
         &self.personality
     }
 
-    /// The array's state changed in what I/O it admits. Any context.
-    pub(super) fn set_state(&self, state: State) {
-        self.admits.set(state);
+    /// The level at work, to be changed.
+    pub(super) fn personality_mut(&mut self) -> &mut Personality {
+        &mut self.personality
+    }
+
+    /// The members that I/O goes to are others now.
+    pub(super) fn set_members(&mut self, members: KVec<Arc<Member>>) {
+        self.members = members;
+    }
+
+    /// Whether the array admits I/O, and whether it is clean.
+    pub(crate) fn tracking(&self) -> &Tracking {
+        &self.tracking
+    }
+
+    /// There is work for the array's thread. Any context.
+    pub(crate) fn wake_thread(&self) {
+        if let Some(thread) = &self.thread {
+            thread.wake();
+        }
     }
 
     /// Sends an empty flush to every member, and gives back the bio without the request for one: `None` when it was
     /// nothing but that. It ends after all the flushes; what they report is for the log only, as the data that they
     /// would have made durable was acknowledged before.
     fn flush(&self, mut bio: Bio) -> Option<Bio> {
-        for member in &self.members {
+        let working = |member: &&Arc<Member>| member.health() == Health::Working;
+        for member in self.members.iter().filter(working) {
             match self
                 .flushes
                 .child(&mut bio, Dataless::Flush, 0, Flushed(member.clone()))
@@ -108,52 +132,6 @@ impl Complete for Flushed {
     }
 }
 
-/// Which I/O is admitted, for a look without a lock.
-struct Admits(Atomic<u32>);
-
-impl Admits {
-    const ALL: u32 = 0;
-    const READ_ONLY: u32 = 1;
-    const READ_AUTO: u32 = 2;
-    const BROKEN: u32 = 3;
-
-    fn new(state: State) -> Self {
-        Self(Atomic::new(Self::encode(state)))
-    }
-
-    fn set(&self, state: State) {
-        self.0.store(Self::encode(state), Relaxed);
-    }
-
-    fn encode(state: State) -> u32 {
-        match state {
-            State::Running {
-                failure: Failure::Broken,
-                ..
-            } => Self::BROKEN,
-            State::Running {
-                access: Access::ReadOnly,
-                ..
-            } => Self::READ_ONLY,
-            State::Running {
-                access: Access::ReadAuto,
-                ..
-            } => Self::READ_AUTO,
-            _ => Self::ALL,
-        }
-    }
-
-    fn state(&self) -> State {
-        let writable = Access::Writable(Dirtiness::Active);
-        match self.0.load(Relaxed) {
-            Self::ALL => State::running(writable, Failure::Intact),
-            Self::READ_AUTO => State::running(Access::ReadAuto, Failure::Intact),
-            Self::READ_ONLY => State::running(Access::ReadOnly, Failure::Intact),
-            _ => State::running(writable, Failure::Broken),
-        }
-    }
-}
-
 /// Takes over a bio that reached the array's disk. May sleep unless the bio says not to wait.
 pub(crate) fn submit(this: ArcBorrow<'_, Array>, bio: Bio) {
     let live = match this.live().enter() {
@@ -172,27 +150,45 @@ pub(crate) fn submit(this: ArcBorrow<'_, Array>, bio: Bio) {
 }
 
 fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
-    let io = match bio.op() {
-        Op::Read => Io::Read,
-        Op::Write if bio.sectors() == 0 => Io::EmptyFlush,
-        _ => Io::Write,
-    };
-    match live.admits.state().admit(io) {
-        Ok(Admission::Serve | Admission::Track) => {}
-        Ok(Admission::Complete) => return bio.end(Status::OK),
-        Ok(Admission::Reopen) => this.reopen(),
-        Err(_) => return bio.end(Status::IO_ERROR),
-    }
     let Some(mut bio) = bio.split_to_limits() else {
         return;
     };
     bio.clear_flags(Flags::NOMERGE);
+    if bio.op() == Op::Read {
+        return live.personality.submit(&live, bio, None);
+    }
+    if bio.op() == Op::Write && bio.sectors() == 0 {
+        return serve_flush(&live, bio);
+    }
+    let Ok(writing) = live.begin_write(this) else {
+        return bio.end(Status::IO_ERROR);
+    };
     let bio = if bio.flags().contains(Flags::PREFLUSH) {
         live.flush(bio)
     } else {
         Some(bio)
     };
     if let Some(bio) = bio {
-        live.personality.submit(&live, bio);
+        live.personality.submit(&live, bio, Some(writing));
+    }
+}
+
+/// An empty flush changes nothing, so it does not make the array dirty.
+fn serve_flush(live: &Live, bio: Bio) {
+    match live.tracking.admit_flush() {
+        Ok(Admission::Complete) => bio.end(Status::OK),
+        // Nothing remains of an empty bio after its flush.
+        Ok(_) => drop(live.flush(bio)),
+        Err(_) => bio.end(Status::IO_ERROR),
+    }
+}
+
+impl Live {
+    /// Counts a write; before that the array becomes writable and dirty, if it is not. May sleep.
+    fn begin_write(&self, array: ArcBorrow<'_, Array>) -> core::result::Result<Writing, IoRefusal> {
+        self.tracking.begin_write(|| match &self.thread {
+            Some(thread) => thread.wake(),
+            None => array.notify_state(),
+        })
     }
 }

@@ -9,9 +9,7 @@ use kernel_ext::block::major::DeviceNumber;
 use md_core::{units::MemberNumber, words::array::MetadataVersion};
 
 /// The most members a version 0.90 array can have.
-const V0_DEVICES_MAX: u32 = 27;
-
-const _: () = assert!(md_core::format::sb0::DEVICES_MAX == V0_DEVICES_MAX as usize);
+const V0_DEVICES_MAX: u16 = md_core::format::sb0::DEVICES_MAX;
 
 impl Array {
     /// Adds a device whose superblock says what it is. May sleep.
@@ -27,26 +25,39 @@ impl Array {
         if let Some(other) = config.members.first() {
             same_array(other, &entry)?;
         }
-        this.bind(config, entry)
+        let number = config.number_for(&entry)?;
+        this.bind(config, entry, number)
+    }
+
+    /// Makes a device a spare of a running array, with the number that was asked for if that is free.
+    pub(super) fn bind_spare(
+        &self,
+        config: &mut Configuration<'_>,
+        entry: Entry,
+        wanted: Option<MemberNumber>,
+    ) -> Result {
+        let number = config.number_of_spare(wanted)?;
+        self.bind(config, entry, number)
     }
 
     /// Makes a device a member.
-    fn bind(&self, config: &mut Configuration<'_>, mut entry: Entry) -> Result {
-        let number = entry.device().number();
-        if config
-            .members
-            .iter()
-            .any(|other| other.device().number() == number)
-        {
+    fn bind(
+        &self,
+        config: &mut Configuration<'_>,
+        mut entry: Entry,
+        number: MemberNumber,
+    ) -> Result {
+        if config.index_of(entry.device().number()).is_some() {
             return Err(EEXIST);
         }
-        entry.number = config.number_for(&entry)?;
+        entry.number = number;
         config.members.reserve(1, GFP_KERNEL)?;
         self.place()
             .with_both(|disk, directory| entry.present(directory, disk))
             .unwrap_or(Err(ENODEV))?;
         let size = entry.data.size;
-        if config.component_size.is_zero() || size < config.component_size {
+        let shrinks = config.running.is_none() && size < config.component_size;
+        if config.component_size.is_zero() || shrinks {
             config.component_size = size;
         }
         config.members.push(entry, GFP_KERNEL)?;
@@ -56,6 +67,15 @@ impl Array {
 }
 
 impl Config {
+    /// The number of a new spare: behind the slots, as those are for members that have one.
+    fn number_of_spare(&self, wanted: Option<MemberNumber>) -> Result<MemberNumber> {
+        let taken = |number| self.members.iter().any(|other| other.number == number);
+        let first = u32::from(self.raid_disks);
+        let free = |number: &MemberNumber| number.get() >= first && !taken(*number);
+        let lowest = || (first..=u32::MAX).map(MemberNumber::new).find(free);
+        wanted.filter(free).or_else(lowest).ok_or(EBUSY)
+    }
+
     /// The number of a new member: what its superblock says, or the first that is free.
     fn number_for(&self, entry: &Entry) -> Result<MemberNumber> {
         let taken = |number| self.members.iter().any(|other| other.number == number);
@@ -72,7 +92,7 @@ impl Config {
                 .ok_or(EBUSY)?,
         };
         match self.metadata {
-            MetadataVersion::V0 { .. } if number.get() >= V0_DEVICES_MAX => Err(EBUSY),
+            MetadataVersion::V0 { .. } if number.get() >= u32::from(V0_DEVICES_MAX) => Err(EBUSY),
             _ => Ok(number),
         }
     }

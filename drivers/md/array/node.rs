@@ -16,7 +16,6 @@ use kernel_ext::{
 
 /// The disk and what hangs below it. Dropping it removes both; the directory goes first.
 pub(crate) struct Node {
-    state: Option<Dirent>,
     directory: Kobject<Array>,
     disk: Disk<Array>,
 }
@@ -26,11 +25,7 @@ impl Node {
         let disk = Disk::add(numbers, name, array.clone())?;
         let directory = Kobject::add(&disk, c"md", array)?;
         directory.uevent(Uevent::Add);
-        Ok(Self {
-            state: directory.dirent(c"array_state"),
-            directory,
-            disk,
-        })
+        Ok(Self { directory, disk })
     }
 }
 
@@ -39,12 +34,16 @@ impl Node {
 pub(crate) struct Place {
     #[pin]
     node: Mutex<Option<Node>>,
+    /// Who polls `array_state`; by itself, as the array's thread must not wait for `node`.
+    #[pin]
+    state: Mutex<Option<Dirent>>,
 }
 
 impl Place {
     pub(super) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             node <- new_mutex!(None),
+            state <- new_mutex!(None),
         })
     }
 
@@ -57,7 +56,9 @@ impl Place {
         array: Arc<Array>,
     ) -> Result {
         let mut node = self.node.lock();
-        *node = Some(Node::create(numbers, name, array)?);
+        let created = Node::create(numbers, name, array)?;
+        *self.state.lock() = created.directory.dirent(c"array_state");
+        *node = Some(created);
         Ok(())
     }
 
@@ -107,12 +108,7 @@ impl Place {
     }
 
     pub(super) fn notify_state(&self) {
-        if let Some(state) = self
-            .node
-            .lock()
-            .as_ref()
-            .and_then(|node| node.state.as_ref())
-        {
+        if let Some(state) = &*self.state.lock() {
             state.notify();
         }
     }

@@ -5,26 +5,37 @@
 use super::{
     config::{Config, LevelSetting},
     live::Live,
+    service::Service,
+    tracking::{Kept, Tracking},
     Array, Configuration,
 };
 use crate::{
     control::{params::START_RO, sysfs::bitmap::COMMON},
     log::Text,
     member::{entry::Entry, Member},
-    personality::{Personality, Seated, Shape},
+    personality::{mirror::failures::Failures, Personality, Seated, Shape},
 };
 use kernel::{prelude::*, str::CString, sync::Arc};
-use kernel_ext::{block::disk::ReadOnly, module::ModuleRef, sysfs::Uevent};
+use kernel_ext::{
+    block::disk::ReadOnly,
+    module::ModuleRef,
+    sync::kthread::{Thread, Waker},
+    sysfs::Uevent,
+};
 use md_core::{
     assemble::{elect, Candidate, CandidateIndex},
-    format::sb1::{ArrayState, ResyncPoint},
+    format::{
+        level::Level,
+        sb1::{ArrayState, CrashLog, ResyncPoint},
+    },
     state::{
         array::{Array as State, Failure, StartAs},
-        member::{Member as MemberState, Seat},
+        Metadata,
     },
-    units::{Sector, Sectors, Slot},
+    units::{Sector, Sectors},
     words::{
-        array::{ArraySize, SafeModeDelay},
+        array::{ArraySize, MetadataVersion, SafeModeDelay},
+        mdstat::Geometry,
         number::SectorOrNone,
     },
 };
@@ -34,10 +45,20 @@ const MAX_READ_ERRORS: u32 = 20;
 
 /// What a running array holds besides its [`Live`].
 pub(crate) struct Running {
-    /// What I/O it admits, and whether it is broken.
-    pub(crate) state: State,
-    /// The size it offers.
+    /// What I/O it admits, whether it is clean, and whether it is broken.
+    pub(crate) tracking: Arc<Tracking>,
+    /// Its level.
+    pub(crate) level: Level,
+    /// What `/proc/mdstat` tells of its shape.
+    pub(crate) geometry: Geometry,
+    /// The size it presents.
     pub(crate) size: Sectors,
+    /// The size its level offers.
+    offered: Sectors,
+    /// Requests that wait for the thread.
+    pub(super) failures: Option<Arc<Failures>>,
+    /// The thread, for a level that can lose members. Dropping it waits for it: not with the configuration locked.
+    pub(super) thread: Option<Thread<Service>>,
     _module: ModuleRef,
 }
 
@@ -60,16 +81,14 @@ impl Array {
         } else {
             start
         };
+        config.refuse_bitmap()?;
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
         let shape = config.shape()?;
         let personality = Personality::start(name, &shape, config.seated()?)?;
         self.announce(config, &personality)?;
-        self.go_live(
-            config,
-            personality,
-            State::running(start.access(), Failure::Intact),
-        )?;
+        let state = State::running(start.access(), Failure::Intact);
+        self.go_live(name, config, personality, state)?;
         if start != StartAs::Writable {
             let read_only = start == StartAs::ReadOnly;
             self.place().set_read_only(if read_only {
@@ -173,6 +192,7 @@ impl Array {
     /// Lets I/O in.
     fn go_live(
         &self,
+        name: &str,
         config: &mut Configuration<'_>,
         personality: Personality,
         state: State,
@@ -184,7 +204,21 @@ impl Array {
             ArraySize::Fixed(size) if size <= offered => size,
             ArraySize::Fixed(_) => return Err(EINVAL),
         };
-        let live = Live::new(personality, config.in_slots()?, state)?;
+        let tracking = Tracking::new(state, kept(&personality), config.metadata_kind())?;
+        let thread = config.start_thread(name, &personality)?;
+        let mut running = Running {
+            tracking: tracking.clone(),
+            level: personality.level(),
+            geometry: personality.geometry(),
+            size,
+            offered,
+            failures: personality.mirror().map(|mirror| mirror.failures().clone()),
+            thread: None,
+            _module: module,
+        };
+        let waker: Option<Waker<Service>> = thread.as_ref().map(Thread::waker);
+        running.thread = thread;
+        let live = Live::new(personality, config.in_slots()?, tracking, waker)?;
         for entry in &config.members {
             // What was read from the device before may be older than what the array writes.
             entry.device().sync()?;
@@ -192,12 +226,8 @@ impl Array {
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
         config.max_read_errors = MAX_READ_ERRORS;
-        config.running = Some(Running {
-            state,
-            size,
-            _module: module,
-        });
-        *self.live.suspend().value() = Some(live);
+        *config.live_mut()? = Some(live);
+        config.running = Some(running);
         self.place().with_directory(|directory| {
             if directory.add_group(&COMMON).is_ok() {
                 directory.uevent(Uevent::Change);
@@ -237,14 +267,17 @@ impl Array {
     }
 
     /// Stops a running array; members and settings stay. Nothing for one that does not run. May sleep.
-    pub(crate) fn halt(&self, config: &mut Configuration<'_>) {
+    ///
+    /// `EBUSY` when I/O is not held back.
+    pub(crate) fn halt(&self, config: &mut Configuration<'_>) -> Result {
         if config.running.is_none() {
-            return;
+            return Ok(());
         }
-        // Waits for all I/O: whoever holds the configuration must not be waited for by any.
-        let live = self.live.suspend().value().take();
-        drop(live);
-        config.running = None;
+        config.live_mut()?;
+        config.serve();
+        config.leave_clean();
+        drop(config.live_mut()?.take());
+        config.retired = config.running.take();
         // Their functions take no lock of the array, so waiting for them here is safe.
         self.place()
             .with_directory(|directory| directory.remove_group(&COMMON));
@@ -256,16 +289,16 @@ impl Array {
         self.media_changed();
         self.notify_state();
         self.registry.events.notify();
+        Ok(())
     }
 
     /// Changes what I/O a running array admits.
     pub(crate) fn set_access(&self, config: &mut Configuration<'_>, state: State) {
-        if let Some(running) = &mut config.running {
-            running.state = state;
+        config.serve();
+        if let Some(running) = &config.running {
+            running.tracking.set(state);
         }
-        if let kernel_ext::sync::gated::Entry::Entered(live) = self.live.enter() {
-            live.set_state(state);
-        }
+        config.serve();
         let read_only = matches!(
             state,
             State::Running {
@@ -283,11 +316,8 @@ impl Array {
 
     /// Presents another part of what the level offers. `E2BIG` for more than that.
     pub(crate) fn resize(&self, config: &mut Configuration<'_>, wanted: ArraySize) -> Result {
-        let kernel_ext::sync::gated::Entry::Entered(live) = self.live.enter() else {
-            return Err(EBUSY);
-        };
-        let offered = live.personality().size();
-        drop(live);
+        let running = config.running.as_ref().ok_or(EBUSY)?;
+        let offered = running.offered;
         let size = match wanted {
             ArraySize::Default => offered,
             ArraySize::Fixed(size) if size <= offered => size,
@@ -300,16 +330,24 @@ impl Array {
             .with_disk(|disk| disk.set_capacity_and_notify(size.get()));
         Ok(())
     }
+}
 
-    /// The first write reached an array that was read-only until then.
-    pub(crate) fn reopen(&self) {
-        let Ok(mut config) = self.configure() else {
-            return;
-        };
-        self.set_access(
-            &mut config,
-            State::running(StartAs::Writable.access(), Failure::Intact),
-        );
+impl Configuration<'_> {
+    /// Marks the superblocks clean, if no write is in flight. May sleep.
+    pub(super) fn leave_clean(&mut self) {
+        if let Some(running) = &self.running {
+            running.tracking.settle();
+        }
+        self.record();
+    }
+}
+
+/// Whether the writes of a level make the array dirty.
+fn kept(personality: &Personality) -> Kept {
+    if personality.mirror().is_some() {
+        Kept::Track
+    } else {
+        Kept::AlwaysClean
     }
 }
 
@@ -353,33 +391,63 @@ impl Config {
             level: self.level().ok_or(EINVAL)?,
             chunk: Sectors::new(u64::from(self.chunk.now)),
             layout: self.layout_known.then(|| unsigned(self.layout.now)),
+            raid_disks: self.raid_disks,
+            member_size: self.component_size,
+            resync: self.resync_start,
         })
     }
 
-    /// The member in sync of each slot.
-    fn seated(&self) -> Result<KVec<Option<Seated>>> {
-        let mut slots = KVec::with_capacity(usize::from(self.raid_disks), GFP_KERNEL)?;
-        for slot in 0..self.raid_disks {
-            let seated = self.main_of(Slot::new(slot)).map(|entry| Seated {
-                member: entry.member.clone(),
-                offset: entry.data.offset,
-                size: entry.data.size,
-            });
-            slots.push(seated, GFP_KERNEL)?;
+    /// The members that have a place, and data of the array.
+    fn seated(&self) -> Result<KVec<Seated>> {
+        let mut members = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
+        for seated in self.members.iter().filter_map(Entry::seated) {
+            members.push(seated, GFP_KERNEL)?;
         }
-        Ok(slots)
+        Ok(members)
     }
 
-    /// The member in sync of a slot.
-    fn main_of(&self, slot: Slot) -> Option<&Entry> {
-        self.members.iter().find(|entry| {
-            matches!(entry.state, MemberState::InSync(place)
-                if place.slot == slot && place.seat == Seat::Main)
-        })
+    /// Starts the thread of a level that needs one.
+    fn start_thread(
+        &self,
+        name: &str,
+        personality: &Personality,
+    ) -> Result<Option<Thread<Service>>> {
+        if personality.mirror().is_none() {
+            return Ok(None);
+        }
+        let name = CString::try_from_fmt(fmt!("{name}_raid1"))?;
+        let array = self.members.first().ok_or(EINVAL)?.member.array.clone();
+        Service::start(&name, array).map(Some)
+    }
+
+    /// Who writes the superblocks.
+    pub(crate) fn metadata_kind(&self) -> Metadata {
+        match self.metadata {
+            MetadataVersion::None => Metadata::None,
+            MetadataVersion::External(_) => Metadata::External,
+            MetadataVersion::V0 { .. } | MetadataVersion::V1 { .. } => Metadata::Native,
+        }
+    }
+
+    /// `EINVAL` for an array with a bitmap, which would be wrong after it was run without keeping it.
+    fn refuse_bitmap(&self) -> Result {
+        for entry in &self.members {
+            let Some(view) = entry.view()? else {
+                continue;
+            };
+            if matches!(view.member().crash_log, CrashLog::Bitmap(_)) {
+                pr_warn!(
+                    "{}: bitmaps are not implemented yet\n",
+                    Text(entry.device().name())
+                );
+                return Err(EINVAL);
+            }
+        }
+        Ok(())
     }
 
     /// The members that have a slot, for I/O that all of them get.
-    fn in_slots(&self) -> Result<KVec<Arc<Member>>> {
+    pub(super) fn in_slots(&self) -> Result<KVec<Arc<Member>>> {
         let mut members = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
         for entry in self.members.iter().filter(|entry| entry.slot().is_some()) {
             members.push(entry.member.clone(), GFP_KERNEL)?;

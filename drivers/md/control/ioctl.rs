@@ -65,7 +65,7 @@ fn begin_stop(this: &Array) -> Result<Closing<'_>> {
 }
 
 fn with_configuration(this: ArcBorrow<'_, Array>, ioctl: Ioctl, argument: usize) -> Result {
-    let mut config = this.configure()?;
+    let mut config = this.reconfigure()?;
     let result = configuring(this, &mut config, ioctl, argument);
     drop(config);
     end_hold(this, result)
@@ -95,7 +95,7 @@ fn configuring(
     match ioctl {
         Ioctl::StopArrayRo => set_access(this, config, ArrayStateRequest::Readonly),
         Ioctl::RestartArrayRw => set_access(this, config, ArrayStateRequest::Active),
-        Ioctl::HotRemoveDisk => hot_remove(config, argument),
+        Ioctl::HotRemoveDisk => hot_remove(&this, config, argument),
         Ioctl::AddNewDisk => add_new_disk(this, config, argument),
         Ioctl::RunArray => this.run(config, StartAs::Writable),
         Ioctl::HotAddDisk if config.running.is_none() => Err(ENODEV),
@@ -132,20 +132,14 @@ fn set_access(
     Ok(())
 }
 
-/// `HOT_REMOVE_DISK`: levels without redundancy can do without no member.
-fn hot_remove(config: &mut Configuration<'_>, argument: usize) -> Result {
+/// `HOT_REMOVE_DISK`.
+fn hot_remove(this: &Array, config: &mut Configuration<'_>, argument: usize) -> Result {
     if config.running.is_none() {
         return Err(ENODEV);
     }
     let number = DeviceNumber::from_user(u32::try_from(argument).map_err(|_| ENXIO)?);
-    let entry = config
-        .members
-        .iter()
-        .find(|entry| entry.device().number() == number);
-    match entry.ok_or(ENXIO)?.slot() {
-        Some(_) => Err(EBUSY),
-        None => Err(EINVAL),
-    }
+    let index = config.index_of(number).ok_or(ENXIO)?;
+    this.hot_remove(config, index)
 }
 
 /// `ADD_NEW_DISK`.
@@ -159,8 +153,11 @@ fn add_new_disk(
         return Err(EOVERFLOW);
     };
     let number = DeviceNumber::new(major, minor).ok_or(EOVERFLOW)?;
-    if config.running.is_some() || config.raid_disks != 0 {
-        // Neither running levels without redundancy nor arrays set up by hand take members this way.
+    if config.running.is_some() {
+        return Array::hot_add(this, config, number, &info);
+    }
+    if config.raid_disks != 0 {
+        // Arrays set up by hand do not take members this way.
         return Err(EINVAL);
     }
     Array::import(this, config, number)
@@ -184,18 +181,12 @@ pub(super) fn removal() -> Removal {
     }
 }
 
-/// `SET_DISK_FAULTY`: levels without redundancy fail with the member, so it stays.
+/// `SET_DISK_FAULTY`. `EBUSY` when the array cannot do without the member, so that it stays.
 fn set_disk_faulty(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
     let number = DeviceNumber::from_user(u32::try_from(argument).map_err(|_| ENODEV)?);
-    let config = this.configure()?;
-    let known = config
-        .members
-        .iter()
-        .any(|entry| entry.device().number() == number);
-    if config.running.is_none() || !known {
-        return Err(ENODEV);
-    }
-    Err(EBUSY)
+    let mut config = this.configure()?;
+    let index = config.index_of(number).ok_or(ENODEV)?;
+    config.declare_faulty(index)
 }
 
 fn get_array_info(this: ArcBorrow<'_, Array>, argument: usize) -> Result {

@@ -10,18 +10,16 @@ use crate::{
 };
 use core::fmt::{self, Write};
 use kernel::{prelude::*, seq_file::SeqFile, seq_print, sync::Arc};
-use kernel_ext::{
-    sync::gated::Entry::Entered,
-    uapi::{events::Events, proc::Contents},
-};
+use kernel_ext::uapi::{events::Events, proc::Contents};
 use md_core::{
     state::{
         array::{self, Array as State, Failure},
         member::{Member as MemberState, Seat},
     },
+    units::Slot,
     words::mdstat::{
         print_array, print_personalities, print_unused, Access, Active, ArrayView, Health,
-        MemberView, Reads, Role, Run, SyncLine,
+        MemberView, Reads, Role, Run, SlotHealth, SyncLine,
     },
 };
 
@@ -65,7 +63,7 @@ fn print(out: &mut Printer<'_>, array: &Array) -> fmt::Result {
     if config.raid_disks == 0 && config.members.is_empty() {
         return Ok(());
     }
-    let run = run_of(array, &config);
+    let run = run_of(&config);
     let members = config.members.iter().map(member);
     array
         .place()
@@ -76,21 +74,22 @@ fn print(out: &mut Printer<'_>, array: &Array) -> fmt::Result {
                 run,
                 bitmap: None,
             };
-            print_array(out, &view, members, core::iter::empty())
+            let slots = (0..config.raid_disks).map(|slot| slot_health(&config, Slot::new(slot)));
+            print_array(out, &view, members, slots)
         })
         .unwrap_or(Ok(()))
 }
 
 /// Whether the array runs, and what it says of itself then.
-fn run_of(array: &Array, config: &Config) -> Run {
-    let (Some(running), Entered(live)) = (&config.running, array.live().enter()) else {
+fn run_of(config: &Config) -> Run {
+    let Some(running) = &config.running else {
         return Run::Inactive;
     };
-    let State::Running { access, failure } = running.state else {
+    let State::Running { access, failure } = running.tracking.state() else {
         return Run::Inactive;
     };
     Run::Active(Active {
-        level: live.personality().level(),
+        level: running.level,
         health: match failure {
             Failure::Intact => Health::Sound,
             Failure::Broken => Health::Broken,
@@ -101,10 +100,18 @@ fn run_of(array: &Array, config: &Config) -> Run {
             array::Access::ReadAuto => Access::AutoReadOnly,
         },
         size: running.size,
-        geometry: live.personality().geometry(),
-        degraded: 0,
+        geometry: running.geometry,
+        degraded: u32::from(config.degraded()),
         sync: SyncLine::Nothing,
     })
+}
+
+/// Whether a slot has a member with current data.
+fn slot_health(config: &Config, slot: Slot) -> SlotHealth {
+    match config.main_of(slot) {
+        Some(_) => SlotHealth::InSync,
+        None => SlotHealth::Missing,
+    }
 }
 
 fn member(entry: &MemberEntry) -> MemberView<'_> {

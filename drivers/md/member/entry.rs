@@ -6,7 +6,7 @@ use super::{
     superblock::{Superblock, View},
     Member,
 };
-use crate::{array::Array, log::Text};
+use crate::{array::Array, log::Text, personality::Seated};
 use kernel::{
     prelude::*,
     str::CString,
@@ -19,15 +19,16 @@ use kernel_ext::{
         holder::HolderLink,
         major::DeviceNumber,
     },
-    sysfs::{AsKobject, Kobject},
+    sysfs::{AsKobject, Dirent, Kobject},
 };
 use md_core::{
     assemble::Verdict,
     format::sb1::{DataPlace, Progress, Role},
     state::member::{Member as State, Place, Seat},
-    units::{MemberNumber, Sector, Sectors, Slot},
+    units::{Events, MemberNumber, Sector, Sectors, Slot},
     words::{
         array::MetadataVersion,
+        mdstat::Reads,
         member::{MemberFlag, MemberFlags},
     },
 };
@@ -51,6 +52,9 @@ pub(crate) struct Entry {
     pub(crate) failfast: bool,
     /// Read errors mended by writing.
     pub(crate) corrected_reads: u32,
+    /// The event count of its superblock.
+    pub(crate) events: Events,
+    state_file: Option<Dirent>,
     directory: Option<Kobject<Member>>,
     _holder: Option<HolderLink>,
     device: Arc<ClaimedDevice>,
@@ -80,13 +84,7 @@ impl Entry {
             return Err(EINVAL);
         }
         let superblock = Superblock::read(&device, metadata)?;
-        let member = Arc::new(
-            Member {
-                array: array.into(),
-                device: device.clone(),
-            },
-            GFP_KERNEL,
-        )?;
+        let member = Arc::new(Member::new(array.into(), device.clone()), GFP_KERNEL)?;
         let whole = DataPlace {
             offset: Sector::ZERO,
             size: Sectors::new(device.sectors()),
@@ -101,6 +99,8 @@ impl Entry {
             write_mostly: false,
             failfast: false,
             corrected_reads: 0,
+            events: Events::ZERO,
+            state_file: None,
             directory: None,
             _holder: None,
             device,
@@ -115,7 +115,8 @@ impl Entry {
             return Ok(());
         };
         let described = view.member();
-        let slot = match view.assembly().role {
+        let assembly = view.assembly();
+        let slot = match assembly.role {
             Role::Active(slot) => Some(slot),
             _ => None,
         };
@@ -130,9 +131,10 @@ impl Entry {
             (None, _) => State::Spare { last: None },
         };
         self.data = described.data;
-        self.write_mostly = described.write_mostly;
         self.failfast = described.failfast;
         self.corrected_reads = described.corrected_reads;
+        self.events = assembly.array.events;
+        self.set_write_mostly(described.write_mostly);
         Ok(())
     }
 
@@ -212,9 +214,43 @@ impl Entry {
         let directory = Kobject::add(parent, &name, self.member.clone())?;
         // mdadm finds the device by this link, but can do without.
         let _ = directory.add_link(self.device.device(), c"block");
+        self.state_file = directory.dirent(c"state");
         self.directory = Some(directory);
         self._holder = Some(HolderLink::new(self.device.clone(), disk)?);
         Ok(())
+    }
+
+    /// Whether it is to be read only when nothing else can be.
+    pub(crate) fn set_write_mostly(&mut self, write_mostly: bool) {
+        self.write_mostly = write_mostly;
+        self.member.set_reads(if write_mostly {
+            Reads::WriteMostly
+        } else {
+            Reads::Normal
+        });
+    }
+
+    /// What a level needs to use it; `None` when it has no place, or no data of the array.
+    pub(crate) fn seated(&self) -> Option<Seated> {
+        let (place, valid_below) = match self.state {
+            State::InSync(place) => (place, Sector::MAX),
+            State::Rebuilding { place, upto } => (place, upto),
+            _ => return None,
+        };
+        Some(Seated {
+            member: self.member.clone(),
+            offset: self.data.offset,
+            size: self.data.size,
+            place,
+            valid_below,
+        })
+    }
+
+    /// Tells who polls `dev-X/state`.
+    pub(crate) fn notify_state(&self) {
+        if let Some(file) = &self.state_file {
+            file.notify();
+        }
     }
 
     /// Its directory, once it is presented.

@@ -54,6 +54,18 @@ impl Superblock {
         Ok(superblock)
     }
 
+    /// Writes the first `part` of the superblock to `device`. May sleep. `EIO` when it is not written.
+    pub(crate) fn write(&self, device: &BlockDevice, part: PagePart, flags: Flags) -> Result {
+        let length = Sectors::new(device.sectors());
+        let (at, block) = match self {
+            Self::None => return Ok(()),
+            Self::V0(block) => (sb0::superblock(length), block),
+            Self::V1(minor, block) => (minor.superblock(length), block),
+        };
+        let at = at.ok_or(EINVAL)?;
+        device.write_wait(at.get(), block, part, flags).to_result()
+    }
+
     /// What the superblock says; `None` when there is none.
     pub(crate) fn view(&self, device: &BlockDevice) -> Result<Option<View<'_>>> {
         let length = Sectors::new(device.sectors());

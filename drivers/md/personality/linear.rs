@@ -6,7 +6,10 @@ use super::{
     single::{fit, Members},
     AtWork, Seated, Shape,
 };
-use crate::{array::live::Live, error::OrErrno};
+use crate::{
+    array::{live::Live, tracking::Writing},
+    error::OrErrno,
+};
 use kernel::prelude::*;
 use kernel_ext::{
     block::{
@@ -55,7 +58,7 @@ impl Linear {
 }
 
 impl AtWork for Linear {
-    fn submit(&self, live: &Entered<Live>, bio: Bio) {
+    fn submit(&self, live: &Entered<Live>, bio: Bio, _writing: Option<Writing>) {
         let Ok(run) = self.map.map(Sector::new(bio.sector())) else {
             return bio.end(Status::IO_ERROR);
         };

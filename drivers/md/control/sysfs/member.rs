@@ -82,18 +82,21 @@ fn state_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 fn state_store(this: This<'_>, text: &[u8]) -> Result {
     let command = MemberCommand::parse(text).or_errno()?;
     let array: &Array = &this.array;
+    if command == MemberCommand::Remove {
+        return remove(this);
+    }
     let mut config = array.configure()?;
     let running = config.running.is_some();
+    if command == MemberCommand::Faulty {
+        let index = config.position(&this)?;
+        return config.declare_faulty(index);
+    }
     let entry = config.entry(&this)?;
     match command {
-        MemberCommand::WriteMostly => entry.write_mostly = true,
-        MemberCommand::NotWriteMostly => entry.write_mostly = false,
+        MemberCommand::WriteMostly => entry.set_write_mostly(true),
+        MemberCommand::NotWriteMostly => entry.set_write_mostly(false),
         MemberCommand::FailFast => entry.failfast = true,
         MemberCommand::NotFailFast => entry.failfast = false,
-        MemberCommand::Remove if entry.slot().is_some() && running => return Err(EBUSY),
-        MemberCommand::Remove => config.remove(&this)?,
-        // Levels without redundancy can do without no member.
-        MemberCommand::Faulty if running => return Err(EBUSY),
         MemberCommand::InSync if entry.slot().is_none() => {}
         MemberCommand::NotInSync if !running => {
             if let State::InSync(place) = entry.state {
@@ -105,6 +108,15 @@ fn state_store(this: This<'_>, text: &[u8]) -> Result {
         _ => return Err(EINVAL),
     }
     Ok(())
+}
+
+fn remove(this: This<'_>) -> Result {
+    let mut config = this.array.reconfigure()?;
+    if config.running.is_none() {
+        return config.remove(&this);
+    }
+    let index = config.position(&this)?;
+    this.array.hot_remove(&mut config, index)
 }
 
 static ERRORS: Attribute<Member> = writable(c"errors", errors_show, errors_store);

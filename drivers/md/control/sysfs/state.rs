@@ -14,9 +14,8 @@ use md_core::{
     state::{
         clean::Writes,
         request::{Env, Openers, Plan, Work, Writability},
-        Metadata,
     },
-    words::array::{ArrayStateRequest, MetadataVersion},
+    words::array::ArrayStateRequest,
 };
 
 pub(super) static ARRAY_STATE: Attribute<Array> =
@@ -32,7 +31,12 @@ fn show(this: ArcBorrow<'_, Array>, page: &mut Page<'_>) -> Result {
 
 fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
     let request = ArrayStateRequest::parse(text).or_errno()?;
-    let mut config = this.configure()?;
+    // Who closes a writable array keeps others from opening it. Without an opener all that was written is on its way
+    // to the members, so there is nothing to sync.
+    let closing = closes(request)
+        .then(|| this.life().begin_closing())
+        .transpose()?;
+    let mut config = lock(&this, request)?;
     let plan = config
         .state()
         .request(request, &environment(&this, &config))
@@ -44,17 +48,14 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
     match work {
         Work::Dismantle => {
             drop(config);
-            let closing = this.life().begin_closing()?;
-            this.place().with_disk(|disk| disk.sync()).transpose()?;
             this.stop(ioctl::removal())?;
-            closing.stay_closed();
+            if let Some(closing) = closing {
+                closing.stay_closed();
+            }
             return done(&this);
         }
         Work::Start(start) => this.run(&mut config, start)?,
-        Work::Stop => {
-            this.place().with_disk(|disk| disk.sync()).transpose()?;
-            this.halt(&mut config);
-        }
+        Work::Stop => this.halt(&mut config)?,
         Work::StopWrites
         | Work::AllowWrites
         | Work::MarkClean
@@ -65,6 +66,26 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
     }
     drop(config);
     done(&this)
+}
+
+/// Whether a request may end the use of the array.
+fn closes(request: ArrayStateRequest) -> bool {
+    !matches!(
+        request,
+        ArrayStateRequest::Active | ArrayStateRequest::Clean
+    )
+}
+
+/// Locks the configuration for a request. Words about clean and dirty are for arrays with I/O under way, which may
+/// even be waiting for the word; all others change what runs.
+fn lock(this: &Array, request: ArrayStateRequest) -> Result<Configuration<'_>> {
+    if !closes(request) {
+        let config = this.configure()?;
+        if config.running.is_some() {
+            return Ok(config);
+        }
+    }
+    this.reconfigure()
 }
 
 /// The request was carried out.
@@ -84,11 +105,7 @@ fn environment(this: &Array, config: &Configuration<'_>) -> Env {
             Openers::None
         },
         writes: Writes::Quiet,
-        metadata: match config.metadata {
-            MetadataVersion::None => Metadata::None,
-            MetadataVersion::External(_) => Metadata::External,
-            MetadataVersion::V0 { .. } | MetadataVersion::V1 { .. } => Metadata::Native,
-        },
+        metadata: config.metadata_kind(),
         writability: if config.members.iter().any(read_only) {
             Writability::MemberReadOnly
         } else {

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Members that come to a running array, fail in it, and leave it.
+
+use super::{Array, Configuration};
+use crate::{error::OrErrno, log::Text, member::entry::Entry};
+use kernel::{prelude::*, str::CString, sync::ArcBorrow};
+use kernel_ext::block::major::DeviceNumber;
+use md_core::{
+    state::{
+        clean::Change,
+        member::{Env, Event, Loss, Member as State, Pending, Run, Seat},
+    },
+    units::MemberNumber,
+    words::ioctl::DiskInfo,
+};
+
+/// What a member's step depends on when I/O is held back.
+const QUIET: Env = Env {
+    pending: Pending::None,
+    loss: Loss::Acceptable,
+    run: Run::Running,
+};
+
+impl Configuration<'_> {
+    /// An administrator says that a member has failed. `EBUSY` when the array cannot do without it, `ENODEV` when it
+    /// does not run.
+    pub(crate) fn declare_faulty(&mut self, index: usize) -> Result {
+        let Some(running) = &self.running else {
+            return Err(ENODEV);
+        };
+        if running.thread.is_none() {
+            // Levels without redundancy fail with the member, so it stays.
+            return Err(EBUSY);
+        }
+        let failed = self.fail(index).or_errno();
+        self.serve();
+        failed
+    }
+}
+
+impl Array {
+    /// A member leaves a running array. I/O must be held back.
+    ///
+    /// `EBUSY` while its data is in use, `EINVAL` for a level that cannot do without any.
+    pub(crate) fn hot_remove(&self, config: &mut Configuration<'_>, index: usize) -> Result {
+        let Some(running) = &config.running else {
+            return Err(ENODEV);
+        };
+        if running.thread.is_none() {
+            let placed = config.members.get(index).and_then(Entry::slot);
+            return Err(if placed.is_some() { EBUSY } else { EINVAL });
+        }
+        // Its failure may not be recorded yet.
+        config.serve();
+        self.detach(config, index)?;
+        let entry = config.members.get(index).ok_or(ENODEV)?;
+        entry.state.may_leave().or_errno()?;
+        let member = entry.member.clone();
+        self.place().with_name(|name| {
+            pr_info!("{name}: removed {}\n", Text(entry.device().name()));
+        });
+        config.remove(&member)?;
+        config.due = Change::Devices;
+        config.renumber_v0();
+        config.serve();
+        self.registry.events.notify();
+        Ok(())
+    }
+
+    /// Has a member give up its place.
+    fn detach(&self, config: &mut Configuration<'_>, index: usize) -> Result {
+        let entry = config.members.get(index).ok_or(ENODEV)?;
+        let Some(place) = entry.state.place() else {
+            return Ok(());
+        };
+        let next = entry.state.step(Event::Detach, &QUIET).or_errno()?;
+        let next = next.after(entry.state);
+        if place.seat == Seat::Main {
+            let name = CString::try_from_fmt(fmt!("rd{}", place.slot.get()))?;
+            self.place()
+                .with_directory(|directory| directory.remove_link(&name));
+        }
+        if let Some(entry) = config.members.get_mut(index) {
+            entry.state = next;
+        }
+        let members = config.in_slots()?;
+        if let Some(live) = config.live_mut()? {
+            live.set_members(members);
+            if let Some(mirror) = live.personality_mut().mirror_mut() {
+                mirror.vacate(place);
+            }
+        }
+        Ok(())
+    }
+
+    /// `ADD_NEW_DISK` on a running array: the device becomes a spare.
+    ///
+    /// `EINVAL` when it has no superblock, for a level that takes none, and for a re-add, which takes a bitmap; `ENOSPC`
+    /// when it is too small.
+    pub(crate) fn hot_add(
+        this: ArcBorrow<'_, Self>,
+        config: &mut Configuration<'_>,
+        number: DeviceNumber,
+        info: &DiskInfo,
+    ) -> Result {
+        let takes_spares = config
+            .running
+            .as_ref()
+            .is_some_and(|running| running.thread.is_some());
+        if !takes_spares || info.state & DiskInfo::STATE_SYNC != 0 {
+            return Err(EINVAL);
+        }
+        let mut entry = Entry::import(this, number, config.metadata)?;
+        if entry.device().is_read_only() {
+            return Err(EROFS);
+        }
+        if entry.data.size < config.component_size {
+            return Err(ENOSPC);
+        }
+        entry.state = State::Spare { last: None };
+        entry.set_write_mostly(info.state & DiskInfo::STATE_WRITE_MOSTLY != 0);
+        entry.failfast = info.state & DiskInfo::STATE_FAIL_FAST != 0;
+        let wanted = u32::try_from(info.number).ok().map(MemberNumber::new);
+        this.bind_spare(config, entry, wanted)?;
+        config.due = Change::Devices;
+        config.renumber_v0();
+        config.serve();
+        Ok(())
+    }
+}

@@ -1,0 +1,341 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writing superblocks.
+//!
+//! An update is one pass over the members that work. A member whose superblock cannot be written has failed, which is
+//! itself to be recorded: the pass is repeated until all that is written agrees with what is known.
+
+use super::{
+    config::Config,
+    tracking::{more_of, Tracking},
+    Configuration,
+};
+use crate::{
+    error::OrErrno,
+    log::Text,
+    member::{entry::Entry, superblock::Superblock, Health},
+};
+use kernel::prelude::*;
+use kernel_ext::block::{bio::Flags, sync_io::PagePart};
+use md_core::{
+    format::{
+        ident::SbTime,
+        sb0::{self, InternalBitmap, Numbering, Record, Seat, Standing},
+        sb1::{
+            self, ArrayState, Clustering, JournalUse, MemberState, Progress, ResyncPoint, Role,
+            Update,
+        },
+        BlockSize,
+    },
+    state::{
+        array::{Access, Array as State},
+        clean::{Before, Change, Dirtiness, Role as Placing, Settled, SuperUpdate},
+        member::{Member as MemberKind, Record as Known},
+        Health as ArrayHealth,
+    },
+    units::{Sector, Sectors, SECTOR_SHIFT},
+    words::array::MetadataVersion,
+};
+
+/// Superblocks go to media before anything that relies on them.
+const DURABLE: Flags = Flags::PREFLUSH
+    .with(Flags::FUA)
+    .with(Flags::META)
+    .with(Flags::SYNC);
+
+/// Whether all superblocks of a pass were written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Written {
+    All,
+    /// A member failed.
+    NotAll,
+}
+
+impl Configuration<'_> {
+    /// Brings the superblocks up to date, if they are not, and lets go on who waited for that. May sleep.
+    pub(crate) fn record(&mut self) {
+        let Some(tracking) = self
+            .running
+            .as_ref()
+            .map(|running| running.tracking.clone())
+        else {
+            return;
+        };
+        loop {
+            let (state, due) = tracking.take_due();
+            let change = more_of(due, core::mem::replace(&mut self.due, Change::None));
+            if change == Change::None {
+                break;
+            }
+            if !is_writable(state) {
+                // Nothing is written, so nobody relies on what the superblocks say.
+                self.acknowledge_failures(&tracking);
+                self.due = change;
+                break;
+            }
+            if self.write_superblocks(state, change) == Written::NotAll && self.note_failures() {
+                self.due = change;
+                continue;
+            }
+            self.acknowledge_failures(&tracking);
+            tracking.recorded(state);
+        }
+    }
+
+    /// The failures there are have been recorded.
+    fn acknowledge_failures(&mut self, tracking: &Tracking) {
+        for entry in &mut self.members {
+            if let MemberKind::Faulty { was, .. } = entry.state {
+                entry.state = MemberKind::Faulty {
+                    was,
+                    record: Known::Done,
+                };
+                entry.member.set_health(Health::Failed);
+            }
+        }
+        tracking.wake();
+    }
+}
+
+fn is_writable(state: State) -> bool {
+    matches!(
+        state,
+        State::Running {
+            access: Access::Writable(_),
+            ..
+        }
+    )
+}
+
+fn is_clean(state: State) -> bool {
+    matches!(
+        state,
+        State::Running {
+            access: Access::Writable(Dirtiness::Clean),
+            ..
+        }
+    )
+}
+
+impl Config {
+    /// Writes one update to all members that are due for it.
+    fn write_superblocks(&mut self, state: State, change: Change) -> Written {
+        let native = matches!(
+            self.metadata,
+            MetadataVersion::V0 { .. } | MetadataVersion::V1 { .. }
+        );
+        if !native {
+            return Written::All;
+        }
+        let update = SuperUpdate::decide(&Before {
+            events: self.events,
+            change,
+            health: if self.degraded() == 0 {
+                ArrayHealth::Complete
+            } else {
+                ArrayHealth::Degraded
+            },
+            settled: if is_clean(state) && self.resync_start == Sector::MAX {
+                Settled::Yes
+            } else {
+                Settled::No
+            },
+            rollback: self.rollback,
+        });
+        self.events = update.events;
+        self.rollback = update.rollback;
+        self.utime = kernel_ext::time::real_seconds();
+        let Ok(array) = self.array_state(state) else {
+            return Written::All;
+        };
+        let mut written = Written::All;
+        for index in 0..self.members.len() {
+            if self.is_due(index, &update) && self.write_superblock(index, &array).is_err() {
+                written = Written::NotAll;
+            }
+        }
+        written
+    }
+
+    /// Whether a member gets the update.
+    fn is_due(&self, index: usize, update: &SuperUpdate) -> bool {
+        let Some(entry) = self.members.get(index) else {
+            return false;
+        };
+        let role = match entry.state {
+            MemberKind::Faulty { .. } => return false,
+            MemberKind::Spare { .. } => Placing::Spare,
+            _ => Placing::Placed,
+        };
+        update.writes(entry.events, role)
+    }
+
+    /// What all superblocks say of the array.
+    fn array_state(&self, state: State) -> Result<ArrayState> {
+        let resync = match self.resync_start {
+            _ if !is_clean(state) => ResyncPoint::From(Sector::ZERO),
+            Sector::MAX => ResyncPoint::Done,
+            at => ResyncPoint::From(at),
+        };
+        Ok(ArrayState {
+            updated: SbTime::new(self.utime, 0).unwrap_or_default(),
+            events: self.events,
+            resync,
+            level: self.level().ok_or(EINVAL)?,
+            layout: self.layout_known.then_some(self.layout.now as u32),
+            chunk: Sectors::new(u64::from(self.chunk.now)),
+            member_size: self.component_size,
+            raid_disks: self.raid_disks,
+            block_size: BlockSize::new(self.logical_block_size),
+            reshape: None,
+            journal: JournalUse::Without,
+            clustering: Clustering::Single,
+        })
+    }
+
+    /// Writes the superblock of one member. A failure is the member's.
+    fn write_superblock(&mut self, index: usize, array: &ArrayState) -> Result {
+        let Some(entry) = self.members.get_mut(index) else {
+            return Ok(());
+        };
+        // Its superblock is changed while the table of members is looked at.
+        let mut superblock = core::mem::replace(&mut entry.superblock, Superblock::None);
+        let result = self.compose_and_write(index, &mut superblock, array);
+        if let Some(entry) = self.members.get_mut(index) {
+            entry.superblock = superblock;
+            match result {
+                Ok(()) => entry.events = array.events,
+                Err(_) => {
+                    pr_warn!("{}: superblock not written\n", Text(entry.device().name()));
+                    entry.member.report_failure();
+                }
+            }
+        }
+        result
+    }
+
+    fn compose_and_write(
+        &self,
+        index: usize,
+        superblock: &mut Superblock,
+        array: &ArrayState,
+    ) -> Result {
+        let entry = self.members.get(index).ok_or(EINVAL)?;
+        let member = entry.description(superblock)?;
+        let sectors = match superblock {
+            Superblock::None => return Ok(()),
+            Superblock::V0(block) => {
+                self.compose_v0(index, &mut block[..], array)?;
+                PagePart::WHOLE
+            }
+            Superblock::V1(_, block) => {
+                let block_size = BlockSize::new(entry.device().logical_block_size());
+                let roles = self
+                    .members
+                    .iter()
+                    .map(|entry| (entry.number, entry.role()));
+                let update = Update {
+                    array,
+                    member: &member,
+                };
+                let max_dev = update.apply(&mut block[..], roles).or_errno()?;
+                let bytes = sb1::written_bytes(max_dev, block_size.ok_or(EINVAL)?);
+                let sectors = u32::try_from(bytes >> SECTOR_SHIFT)?;
+                PagePart::new(0, sectors).ok_or(EINVAL)?
+            }
+        };
+        superblock.write(entry.device(), sectors, DURABLE)
+    }
+
+    fn compose_v0(&self, index: usize, block: &mut [u8], array: &ArrayState) -> Result {
+        let record = Record {
+            array,
+            set_uuid: self.uuid,
+            created: SbTime::new(self.ctime, 0).unwrap_or_default(),
+            preferred_minor: self.preferred_minor,
+            patch_version: 0,
+            bitmap: InternalBitmap::Absent,
+        };
+        record
+            .write(block, self.members.iter().map(Entry::seat_v0), index)
+            .or_errno()
+    }
+
+    /// Version 0.90 numbers members by what they are: new numbers, after one has changed.
+    pub(super) fn renumber_v0(&mut self) {
+        if !self.is_v0() {
+            return;
+        }
+        let Ok(array) = self.array_state(State::Inactive) else {
+            return;
+        };
+        let mut numbering = Numbering::new(&array);
+        for entry in &mut self.members {
+            entry.number = numbering.number(entry.seat_v0().standing);
+        }
+    }
+}
+
+impl Entry {
+    /// What its superblock is to say of it.
+    fn description(&self, superblock: &Superblock) -> Result<MemberState> {
+        let whole = MemberState {
+            superblock: Sector::ZERO,
+            data: self.data,
+            progress: Progress::Settled,
+            replacement: false,
+            write_mostly: self.write_mostly,
+            failfast: self.failfast,
+            corrected_reads: self.corrected_reads,
+            crash_log: sb1::CrashLog::None,
+            bad_blocks: sb1::BadBlocks::Unrecorded,
+        };
+        let Some(view) = superblock.view(self.device())? else {
+            return Ok(whole);
+        };
+        let read = view.member();
+        Ok(MemberState {
+            progress: match self.state {
+                MemberKind::Rebuilding { upto, .. } => Progress::Recovering {
+                    upto: Sectors::new(upto.get()),
+                },
+                _ => Progress::Settled,
+            },
+            superblock: read.superblock,
+            crash_log: read.crash_log,
+            bad_blocks: read.bad_blocks,
+            ..whole
+        })
+    }
+
+    /// What the table of roles says of it.
+    fn role(&self) -> Role {
+        match self.state {
+            MemberKind::Faulty { .. } => Role::Faulty,
+            MemberKind::InSync(place) | MemberKind::Rebuilding { place, .. } => {
+                Role::Active(place.slot)
+            }
+            MemberKind::Journal { .. } => Role::Journal,
+            MemberKind::Spare { .. } => Role::Spare,
+        }
+    }
+
+    /// What a version 0.90 superblock says of it.
+    fn seat_v0(&self) -> Seat {
+        let number = self.device().number();
+        Seat {
+            device: sb0::DeviceNumber {
+                major: number.major(),
+                minor: number.minor(),
+            },
+            standing: match self.state {
+                MemberKind::Faulty { .. } => Standing::Faulty,
+                MemberKind::InSync(place) => Standing::InSync(place.slot),
+                MemberKind::Rebuilding { place, .. } => Standing::Rebuilding(place.slot),
+                MemberKind::Journal { .. } | MemberKind::Spare { .. } => Standing::Spare,
+            },
+            write_mostly: self.write_mostly,
+            failfast: self.failfast,
+        }
+    }
+}

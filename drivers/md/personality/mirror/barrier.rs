@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Keeps writes and resync out of each other's way.
+//!
+//! The array is cut into units of [`UNIT`] sectors, which share [`BUCKETS`] buckets. In one bucket there are either
+//! writes or resync requests at any time. Reads take no part: resync writes what it has read.
+//!
+//! Neither starves the other: new writes wait behind a resync request that has been announced, and no resync request
+//! is announced while writes wait. Who is in a bucket, or announced, holds a value whose drop ends that.
+
+use super::Mirror;
+use crate::array::live::Live;
+use kernel::{
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Full, Relaxed},
+};
+use kernel_ext::sync::{gated::Entered, wait::WaitQueue};
+use md_core::units::Sector;
+
+/// Sectors of a unit, 64 MiB: no write crosses the boundary between two.
+pub(crate) const UNIT: u32 = 1 << 17;
+const BUCKETS: u32 = 1024;
+
+/// Who is about in a bucket: writes under way, writes that wait, and resync requests, each in bits of its own.
+#[derive(Clone, Copy)]
+struct Count(u64);
+
+impl Count {
+    const WRITE: u64 = 1;
+    const WAITING: u64 = 1 << 24;
+    const RESYNC: u64 = 1 << 44;
+
+    const fn has_writes(self) -> bool {
+        self.0 % Self::WAITING != 0
+    }
+
+    const fn has_waiting(self) -> bool {
+        self.0 % Self::RESYNC >= Self::WAITING
+    }
+
+    const fn has_resync(self) -> bool {
+        self.0 >= Self::RESYNC
+    }
+}
+
+/// The buckets of an array.
+pub(super) struct Barriers {
+    buckets: KVec<Atomic<u64>>,
+    changed: Pin<KBox<WaitQueue>>,
+}
+
+impl Barriers {
+    pub(super) fn new() -> Result<Self> {
+        let mut buckets = KVec::with_capacity(BUCKETS as usize, GFP_KERNEL)?;
+        for _ in 0..BUCKETS {
+            buckets.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            buckets,
+            changed: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
+        })
+    }
+
+    /// The bucket of a sector. Neighbouring units are in different ones.
+    fn bucket(&self, at: Sector) -> Result<&Atomic<u64>> {
+        let unit = at.get() / u64::from(UNIT);
+        let index = usize::try_from(unit % u64::from(BUCKETS))?;
+        self.buckets.get(index).ok_or(EINVAL)
+    }
+
+    /// Adds `what` unless `is_barred`.
+    fn try_add(bucket: &Atomic<u64>, what: u64, is_barred: fn(Count) -> bool) -> bool {
+        let mut count = bucket.load(Relaxed);
+        while !is_barred(Count(count)) {
+            // Full: what was written before the others left is seen by who comes after them.
+            match bucket.cmpxchg(count, count.wrapping_add(what), Full) {
+                Ok(_) => return true,
+                Err(now) => count = now,
+            }
+        }
+        false
+    }
+
+    fn enter_write(&self, bucket: &Atomic<u64>) {
+        if Self::try_add(bucket, Count::WRITE, Count::has_resync) {
+            return;
+        }
+        bucket.fetch_add(Count::WAITING, Full);
+        loop {
+            self.changed
+                .wait_io(|| !Count(bucket.load(Acquire)).has_resync());
+            // Stops waiting and goes in, in one step.
+            let enters = Count::WRITE.wrapping_sub(Count::WAITING);
+            if Self::try_add(bucket, enters, Count::has_resync) {
+                return self.changed.wake_all();
+            }
+        }
+    }
+
+    fn leave(&self, at: Sector, what: u64) {
+        if let Ok(bucket) = self.bucket(at) {
+            let before = Count(bucket.fetch_sub(what, Full));
+            let matters = before.has_resync() || before.has_waiting();
+            if matters {
+                self.changed.wake_all();
+            }
+        }
+    }
+
+    /// Sleeps until `condition` is true, which may depend on buckets and on the requests of a resync. False when
+    /// `limit` was over first.
+    pub(super) fn wait(&self, condition: impl FnMut() -> bool) {
+        self.changed.wait_idle(condition);
+    }
+
+    /// Something changed that a resync waits for. Any context.
+    pub(super) fn wake(&self) {
+        self.changed.wake_all();
+    }
+}
+
+/// A write in a bucket, until this is dropped. It also keeps the array from changing.
+pub(super) struct WritePass {
+    live: Entered<Live>,
+    at: Sector,
+}
+
+impl WritePass {
+    /// Waits until no resync request is in the bucket of `at`, and goes in. May sleep. `EINVAL` for an array that is no
+    /// mirror.
+    pub(super) fn enter(live: &Entered<Live>, at: Sector) -> Result<Self> {
+        let barriers = &live.personality().mirror().ok_or(EINVAL)?.barriers;
+        barriers.enter_write(barriers.bucket(at)?);
+        Ok(Self {
+            live: live.clone(),
+            at,
+        })
+    }
+
+    /// The running array.
+    pub(super) fn live(&self) -> &Entered<Live> {
+        &self.live
+    }
+
+    /// The level at work.
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.live.personality().mirror()
+    }
+}
+
+impl Drop for WritePass {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(mirror) = self.mirror() {
+            mirror.barriers.leave(self.at, Count::WRITE);
+        }
+    }
+}
+
+/// A resync request that is announced in a bucket, until this is dropped. It also keeps the array from changing.
+pub(crate) struct ResyncPass {
+    live: Entered<Live>,
+    at: Sector,
+}
+
+impl ResyncPass {
+    /// Announces a resync request at `at`; `None` while writes wait for others.
+    pub(crate) fn announce(live: &Entered<Live>, at: Sector) -> Option<Self> {
+        let barriers = &live.personality().mirror()?.barriers;
+        let bucket = barriers.bucket(at).ok()?;
+        Barriers::try_add(bucket, Count::RESYNC, Count::has_waiting).then(|| Self {
+            live: live.clone(),
+            at,
+        })
+    }
+
+    /// Whether the writes that were under way have ended, so that the request may begin.
+    pub(crate) fn is_clear(&self) -> bool {
+        let bucket = self
+            .mirror()
+            .and_then(|mirror| mirror.barriers.bucket(self.at).ok());
+        bucket.is_none_or(|bucket| !Count(bucket.load(Acquire)).has_writes())
+    }
+
+    /// The level at work.
+    pub(crate) fn mirror(&self) -> Option<&Mirror> {
+        self.live.personality().mirror()
+    }
+
+    /// The running array.
+    pub(crate) fn live(&self) -> &Entered<Live> {
+        &self.live
+    }
+}
+
+impl Drop for ResyncPass {
+    fn drop(&mut self) {
+        if let Some(mirror) = self.mirror() {
+            mirror.barriers.leave(self.at, Count::RESYNC);
+        }
+    }
+}

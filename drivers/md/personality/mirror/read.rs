@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Reads: one copy is chosen; when it cannot be read the array's thread turns to the next.
+
+use super::{super::single::fit, seat::Copy, Mirror};
+use crate::{array::live::Live, log::Text};
+use kernel::prelude::*;
+use kernel_ext::{
+    alloc::mempool::Wait,
+    block::{
+        bdev::Target,
+        bio::{Bio, Flags, Setup},
+        fan::{Fan, Leg, Request},
+        status::Status,
+    },
+    sync::gated::Entered,
+};
+use md_core::{
+    mirror::{
+        balance::{choose_raid1, read_order, Choice, RemoteResync},
+        retry::{after_read, AfterRead, Ending, Others},
+        Place,
+    },
+    policy::FailFast,
+    units::{Sector, Sectors},
+};
+
+/// A read under way.
+pub(crate) struct Read {
+    live: Entered<Live>,
+    start: Sector,
+    length: Sectors,
+    /// The copy that was read first: copies are tried in turn, until it would be the turn of this one again.
+    first: Place,
+    /// The copy that is read now.
+    now: Place,
+}
+
+impl Request for Read {
+    type Leg = Copy;
+
+    #[inline]
+    fn leg_done(&self, leg: Leg<'_, Self>) {
+        if let Some(seat) = self.mirror().and_then(|m| m.seat(leg.target().place)) {
+            seat.read_ends();
+        }
+    }
+
+    fn finish(fan: Fan<Self>) {
+        let (status, ending) = fan
+            .legs()
+            .next()
+            .map_or((Status::IO_ERROR, Ending::Error), |leg| {
+                (leg.status(), ending(leg.status(), leg.flags()))
+            });
+        let others = match fan.next_copy() {
+            Some(_) => Others::Some,
+            None => Others::None,
+        };
+        match after_read(ending, FailFast::No, others) {
+            AfterRead::End => fan.complete(status),
+            AfterRead::Retry => {
+                let live = fan.live.clone();
+                match live.personality().mirror() {
+                    Some(mirror) => mirror.failures.park_read(fan, &live),
+                    None => fan.complete(status),
+                }
+            }
+        }
+    }
+}
+
+/// What the end of a request says of the member.
+pub(super) fn ending(status: Status, flags: Flags) -> Ending {
+    match status {
+        Status::OK => Ending::Ok,
+        Status::INVALID => Ending::Harmless,
+        _ if flags.contains(Flags::RAHEAD) => Ending::Harmless,
+        _ => Ending::Error,
+    }
+}
+
+impl Read {
+    fn mirror(&self) -> Option<&Mirror> {
+        self.live.personality().mirror()
+    }
+
+    /// The copy to try after the present one has failed, if any is left.
+    fn next_copy(&self) -> Option<Place> {
+        let mirror = self.mirror()?;
+        let end = self.start.saturating_add(self.length);
+        // Those behind the present one, around, up to the first that was tried.
+        let behind = mirror.seats().skip_while(|seat| seat.place != self.now);
+        Iterator::chain(behind.skip(1), mirror.seats())
+            .map(|seat| seat.place)
+            .take_while(|place| *place != self.first && *place != self.now)
+            .find(|place| mirror.is_readable(*place, end))
+    }
+
+    /// Reads from the next copy after an error; fails when there is none. May sleep.
+    pub(super) fn retry(mut fan: Fan<Self>) {
+        let Some(place) = fan.next_copy() else {
+            pr_err_ratelimited(&fan);
+            return fan.complete(Status::IO_ERROR);
+        };
+        let live = fan.live.clone();
+        let seat = live
+            .personality()
+            .mirror()
+            .and_then(|mirror| mirror.seat(place));
+        let Some(seat) = seat else {
+            return fan.complete(Status::IO_ERROR);
+        };
+        pr_info!(
+            "redirecting sector {} to {}\n",
+            fan.start.get(),
+            Text(seat.member.device().name())
+        );
+        fan.clear_legs();
+        fan.now = place;
+        send(fan, seat.place);
+    }
+}
+
+fn pr_err_ratelimited(read: &Read) {
+    kernel::pr_warn_once!(
+        "unrecoverable I/O read error for block {}\n",
+        read.start.get()
+    );
+}
+
+/// Submits a read to the copy it is to be read from.
+fn send(mut fan: Fan<Read>, place: Place) {
+    let live = fan.live.clone();
+    let seat = live
+        .personality()
+        .mirror()
+        .and_then(|mirror| mirror.seat(place));
+    let Some(seat) = seat else {
+        return fan.complete(Status::IO_ERROR);
+    };
+    let (start, length) = (fan.start, fan.length);
+    let copy = Copy {
+        member: seat.member.clone(),
+        place,
+    };
+    match fan.add_leg(copy) {
+        Ok(mut leg) => leg.set_sector(seat.on_device(start).get()),
+        Err(error) => return fan.complete(error.into()),
+    }
+    seat.read_starts(start, length);
+    fan.submit();
+}
+
+impl Mirror {
+    /// Serves a read.
+    pub(super) fn read(&self, live: &Entered<Live>, bio: Bio) {
+        let start = Sector::new(bio.sector());
+        let length = Sectors::new(u64::from(bio.sectors()));
+        let Some(choice) = self.choose(start, length) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        let Some(bio) = fit(bio, choice.length) else {
+            return;
+        };
+        let read = Read {
+            live: live.clone(),
+            start,
+            length: choice.length,
+            first: choice.place,
+            now: choice.place,
+        };
+        match self.reads.alloc(bio, read, Wait::Yes) {
+            Ok(fan) => send(fan, choice.place),
+            Err((bio, _)) => bio.end(Status::AGAIN),
+        }
+    }
+
+    fn choose(&self, start: Sector, length: Sectors) -> Option<Choice> {
+        let end = start.saturating_add(length);
+        let order = read_order(end, self.resynced(), RemoteResync::Elsewhere);
+        let candidates = self.seats().filter_map(|seat| seat.candidate(start));
+        choose_raid1(length, order, candidates)
+    }
+
+    /// Whether a copy is there, works, and is valid up to `end`.
+    fn is_readable(&self, place: Place, end: Sector) -> bool {
+        self.seat(place)
+            .and_then(|seat| seat.candidate(end))
+            .is_some_and(|candidate| end <= candidate.valid_below)
+    }
+}

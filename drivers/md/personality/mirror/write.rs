@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Writes: every copy gets them, in one request.
+//!
+//! A write is acknowledged when all copies have it. A copy that fails is given up, and the write waits until that is
+//! on the survivors' superblocks: otherwise a crash could bring back the stale copy as a good one.
+
+use super::{
+    super::single::fit,
+    barrier::WritePass,
+    read::ending,
+    seat::{Copy, Seat},
+    Mirror,
+};
+use crate::{
+    array::{live::Live, tracking::Writing},
+    member::Health,
+};
+use kernel_ext::{
+    alloc::mempool::Wait,
+    block::{
+        bdev::Target,
+        bio::{Bio, Flags, Op, Setup},
+        fan::{Fan, Request},
+        status::Status,
+    },
+    sync::gated::Entered,
+};
+use md_core::{
+    mirror::{
+        retry::{makes_safe, Ending},
+        write::{plan_write, Behind, Kind, Readers, WritePlan},
+        Place,
+    },
+    units::{Sector, Sectors},
+};
+
+/// A write under way. Fields are dropped in this order: the bucket is left before the array may become clean.
+pub(crate) struct Write {
+    pass: WritePass,
+    _writing: Writing,
+}
+
+impl Request for Write {
+    type Leg = Copy;
+
+    fn finish(fan: Fan<Self>) {
+        let mut failed = false;
+        for leg in fan.legs() {
+            if leg.op() != Op::Discard && ending(leg.status(), leg.flags()) == Ending::Error {
+                leg.target().member.report_failure();
+                failed = true;
+            }
+        }
+        if !failed {
+            let status = fan.outcome();
+            return fan.complete(status);
+        }
+        let live = fan.pass.live().clone();
+        match live.personality().mirror() {
+            Some(mirror) => mirror.failures.park_write(fan, &live),
+            None => fan.complete(Status::IO_ERROR),
+        }
+    }
+}
+
+/// What a write amounts to, once the fate of its copies is known.
+pub(super) trait Outcome {
+    /// How it ended.
+    fn outcome(&self) -> Status;
+}
+
+impl Outcome for Fan<Write> {
+    /// Well, if one copy that can be read has it; a discard that no device wants is done.
+    fn outcome(&self) -> Status {
+        let Some(mirror) = self.pass.mirror() else {
+            return Status::IO_ERROR;
+        };
+        let Some(parent) = self.parent() else {
+            return Status::OK;
+        };
+        let end = Sector::new(parent.end_sector());
+        if parent.op() == Op::Discard {
+            return Status::OK;
+        }
+        let mut worst = Status::IO_ERROR;
+        for leg in self.legs() {
+            let valid = mirror
+                .seat(leg.target().place)
+                .map_or(Sector::ZERO, Seat::valid_below);
+            if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
+                return Status::OK;
+            }
+            if !leg.status().is_ok() {
+                worst = leg.status();
+            }
+        }
+        worst
+    }
+}
+
+impl Write {
+    /// The failure of its copies is recorded: the write ends with what the others have.
+    pub(super) fn settle(fan: Fan<Self>) {
+        let status = fan.outcome();
+        fan.complete(status);
+    }
+}
+
+impl Mirror {
+    /// Serves a write or a discard that is counted as `writing`. May sleep.
+    pub(super) fn write(&self, live: &Entered<Live>, bio: Bio, writing: Writing) {
+        let start = Sector::new(bio.sector());
+        let Ok(pass) = WritePass::enter(live, start) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        let length = match self.plan(live, &bio) {
+            Ok(length) => length,
+            Err(status) => return bio.end(status),
+        };
+        let Some(bio) = fit(bio, length) else {
+            return;
+        };
+        let write = Write {
+            pass,
+            _writing: writing,
+        };
+        match self.writes.alloc(bio, write, Wait::Yes) {
+            Ok(fan) => self.send(fan, start),
+            Err((bio, _)) => bio.end(Status::AGAIN),
+        }
+    }
+
+    /// How much can be written at once. Waits while a member is being given up.
+    fn plan(&self, live: &Entered<Live>, bio: &Bio) -> Result<Sectors, Status> {
+        let start = Sector::new(bio.sector());
+        let length = Sectors::new(u64::from(bio.sectors()));
+        let kind = match bio.op() {
+            Op::Discard => Kind::Discard,
+            _ if bio.flags().contains(Flags::ATOMIC) => Kind::Atomic,
+            _ => Kind::Data,
+        };
+        loop {
+            let targets = self.seats().filter_map(|seat| seat.write_target(start));
+            // Without known bad blocks every copy is written, so there is no fate to note.
+            match plan_write(length, kind, &Behind::OFF, targets, |_, _| {}) {
+                WritePlan::Write { length, .. } => return Ok(length),
+                WritePlan::Wait { on, .. } => self.wait_recorded(live, on),
+                WritePlan::Fail { .. } | WritePlan::CannotSplit => return Err(Status::IO_ERROR),
+            }
+        }
+    }
+
+    fn wait_recorded(&self, live: &Entered<Live>, on: Place) {
+        live.wake_thread();
+        live.tracking().wait(|| {
+            self.seat(on)
+                .is_none_or(|seat| seat.member.health() != Health::Failing)
+        });
+    }
+
+    /// Sends a write to all copies that work.
+    fn send(&self, mut fan: Fan<Write>, start: Sector) {
+        let discard = fan.parent().is_some_and(|bio| bio.op() == Op::Discard);
+        for seat in self.seats() {
+            let member = &seat.member;
+            if member.health() == Health::Failed
+                || (discard && member.device().max_discard_sectors() == 0)
+            {
+                continue;
+            }
+            let copy = Copy {
+                member: member.clone(),
+                place: seat.place,
+            };
+            match fan.add_leg(copy) {
+                Ok(mut leg) => leg.set_sector(seat.on_device(start).get()),
+                Err(error) => return fan.complete(error.into()),
+            }
+        }
+        fan.submit();
+    }
+}
+
+/// No write is behind: that takes a bitmap.
+trait Off {
+    const OFF: Self;
+}
+
+impl Off for Behind {
+    const OFF: Self = Self {
+        limit: 0,
+        in_flight: 0,
+        readers: Readers::None,
+        copy_max: Sectors::ZERO,
+    };
+}
