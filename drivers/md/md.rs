@@ -3,8 +3,9 @@
 //! The md (software RAID) driver.
 //!
 //! Layers, each calling only downwards: [`control`] (ioctls, sysfs, `/proc/mdstat`, module parameters) parses what user
-//! space says; [`mod@array`] owns what an array is and does; [`personality`] and [`bitmap`] know one RAID level or one kind
-//! of write-intent bitmap each. Decisions are taken by the pure crate `md_core`, everything unsafe is in `kernel_ext`.
+//! space says; [`mod@array`] owns what an array is and does; [`personality`] and [`bitmap`] know one RAID level or one
+//! kind of write-intent bitmap each. Decisions are taken by the pure crate `md_core`, everything unsafe is in
+//! `kernel_ext`.
 
 #![deny(unsafe_code)]
 

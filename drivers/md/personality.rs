@@ -4,6 +4,7 @@
 //! [`Personality::start`].
 
 mod linear;
+#[allow(dead_code, reason = "the side of resync waits for the sync thread")]
 pub(crate) mod mirror;
 mod raid0;
 mod single;
@@ -136,7 +137,6 @@ impl Personality {
     }
 
     /// The level.
-
     pub(crate) fn level(&self) -> Level {
         match self {
             Self::Linear(_) => Level::Linear,

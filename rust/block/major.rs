@@ -85,11 +85,7 @@ impl<P: Probe> Major<P> {
     pub fn register(number: Option<u32>, name: &'static CStr) -> Result<Self> {
         // SAFETY: The name is static and the function lives as long as the module.
         let status = unsafe {
-            bindings::__register_blkdev(
-                number.unwrap_or(0),
-                name.as_char_ptr(),
-                Some(Self::probe),
-            )
+            bindings::__register_blkdev(number.unwrap_or(0), name.as_char_ptr(), Some(Self::probe))
         };
         to_result(status.min(0))?;
         Ok(Self {

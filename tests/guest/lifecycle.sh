@@ -8,7 +8,7 @@ set -euo pipefail
 source "$(dirname "$0")/../lib/guest.sh"
 
 # The debug kernel takes some thirty times as long for a fork.
-rounds=50
+rounds=25
 [[ ${RMD_KERNEL:-} != debug ]] || rounds=5
 
 put N $MD_PARAMS/legacy_async_del_gendisk

@@ -96,8 +96,8 @@ impl Array {
 
     /// `ADD_NEW_DISK` on a running array: the device becomes a spare.
     ///
-    /// `EINVAL` when it has no superblock, for a level that takes none, and for a re-add, which takes a bitmap; `ENOSPC`
-    /// when it is too small.
+    /// `EINVAL` when it has no superblock, for a level that takes none, and for a re-add, which takes a bitmap;
+    /// `ENOSPC` when it is too small.
     pub(crate) fn hot_add(
         this: ArcBorrow<'_, Self>,
         config: &mut Configuration<'_>,

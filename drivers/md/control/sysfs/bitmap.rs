@@ -8,8 +8,9 @@ use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::sysfs::{Attribute, Group, Page};
 use md_core::words::bitmap::{BitmapLocation, LocationRequest};
 
-/// What every running array has, whatever its kind of bitmap. It is removed with the configuration locked: its functions
-/// must not take that lock.
+/// What every running array has, whatever its kind of bitmap.
+///
+/// It is removed with the configuration locked, so its functions must not take that lock.
 pub(crate) static COMMON: Group<Array> = Group::new(Some(c"bitmap"), &[Some(&LOCATION), None]);
 
 static LOCATION: Attribute<Array> = writable(c"location", location_show, location_store);
