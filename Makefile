@@ -7,6 +7,7 @@
 #   KDIR=/path make      build/kdir/md-mod.ko, for a prepared kernel tree of your own (7.2 or newer, CONFIG_RUST=y)
 #   make demo            shows the module at work in a virtual machine
 #   make test            every test
+#   make test-long      the same, and fuzzing, Miri and benchmarks
 #   make check           format, lints, rules of the project
 #   make vm              a shell in a virtual machine with the module loaded (K=... chooses the kernel)
 #   make doc             rustdoc of the three crates, in build/doc
@@ -35,6 +36,9 @@ demo:
 test:
 	@tests/run
 
+test-long:
+	@RMD_LONG=1 tests/run
+
 check:
 	@scripts/check
 
@@ -50,4 +54,4 @@ clean:
 cache-clean:
 	@scripts/prepare --clean
 
-.PHONY: default module kdir demo test check vm doc clean cache-clean
+.PHONY: default module kdir demo test test-long check vm doc clean cache-clean
