@@ -157,7 +157,7 @@ impl Mirror {
     pub(super) fn read(&self, live: &Entered<Live>, bio: Bio) {
         let start = Sector::new(bio.sector());
         let length = Sectors::new(u64::from(bio.sectors()));
-        let Some(choice) = self.choose(start, length) else {
+        let Some(choice) = self.choose(live, start, length) else {
             return bio.end(Status::IO_ERROR);
         };
         let Some(bio) = fit(bio, choice.length) else {
@@ -176,15 +176,15 @@ impl Mirror {
         }
     }
 
-    fn choose(&self, start: Sector, length: Sectors) -> Option<Choice> {
+    fn choose(&self, live: &Live, start: Sector, length: Sectors) -> Option<Choice> {
         let end = start.saturating_add(length);
-        let order = read_order(end, self.resynced(), RemoteResync::Elsewhere);
+        let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
         let candidates = self.seats().filter_map(|seat| seat.candidate(start));
         choose_raid1(length, order, candidates)
     }
 
     /// Whether a copy is there, works, and is valid up to `end`.
-    fn is_readable(&self, place: Place, end: Sector) -> bool {
+    pub(super) fn is_readable(&self, place: Place, end: Sector) -> bool {
         self.seat(place)
             .and_then(|seat| seat.candidate(end))
             .is_some_and(|candidate| end <= candidate.valid_below)

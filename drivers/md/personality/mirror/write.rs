@@ -5,13 +5,7 @@
 //! A write is acknowledged when all copies have it. A copy that fails is given up, and the write waits until that is
 //! on the survivors' superblocks: otherwise a crash could bring back the stale copy as a good one.
 
-use super::{
-    super::single::fit,
-    barrier::WritePass,
-    read::ending,
-    seat::{Copy, Seat},
-    Mirror,
-};
+use super::{super::single::fit, barrier::WritePass, read::ending, seat::Copy, Mirror};
 use crate::{
     array::{live::Live, tracking::Writing},
     member::Health,
@@ -87,7 +81,7 @@ impl Outcome for Fan<Write> {
         for leg in self.legs() {
             let valid = mirror
                 .seat(leg.target().place)
-                .map_or(Sector::ZERO, Seat::valid_below);
+                .map_or(Sector::ZERO, |seat| seat.member.valid_below());
             if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
                 return Status::OK;
             }
