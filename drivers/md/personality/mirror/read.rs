@@ -100,7 +100,10 @@ impl Read {
     /// Reads from the next copy after an error; fails when there is none. May sleep.
     pub(super) fn retry(mut fan: Fan<Self>) {
         let Some(place) = fan.next_copy() else {
-            pr_err_ratelimited(&fan);
+            pr_err!(
+                "unrecoverable I/O read error for block {}\n",
+                fan.start.get()
+            );
             return fan.complete(Status::IO_ERROR);
         };
         let live = fan.live.clone();
@@ -120,13 +123,6 @@ impl Read {
         fan.now = place;
         send(fan, seat.place);
     }
-}
-
-fn pr_err_ratelimited(read: &Read) {
-    kernel::pr_warn_once!(
-        "unrecoverable I/O read error for block {}\n",
-        read.start.get()
-    );
 }
 
 /// Submits a read to the copy it is to be read from.
