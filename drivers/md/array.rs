@@ -16,7 +16,7 @@
 //! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
 
 pub(crate) mod config;
-mod hotplug;
+pub(crate) mod hotplug;
 pub(crate) mod info;
 pub(crate) mod life;
 pub(crate) mod live;

@@ -98,6 +98,15 @@ impl Errno for md_core::state::member::Illegal {
     }
 }
 
+impl Errno for md_core::state::sync::Illegal {
+    fn errno(&self) -> Error {
+        match self {
+            Self::CannotReshape => EINVAL,
+            _ => EBUSY,
+        }
+    }
+}
+
 impl Errno for md_core::state::request::Refusal {
     fn errno(&self) -> Error {
         match self {

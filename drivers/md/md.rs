@@ -17,6 +17,7 @@ mod error;
 mod log;
 mod member;
 mod personality;
+mod sync;
 
 use kernel::prelude::*;
 

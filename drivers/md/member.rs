@@ -14,7 +14,7 @@ use kernel::sync::{
     Arc,
 };
 use kernel_ext::block::bdev::{BlockDevice, ClaimedDevice, Target};
-use md_core::words::mdstat::Reads;
+use md_core::{units::Sector, words::mdstat::Reads};
 
 /// A device that belongs to an array.
 pub(crate) struct Member {
@@ -23,6 +23,7 @@ pub(crate) struct Member {
     device: Arc<ClaimedDevice>,
     health: Atomic<u32>,
     write_mostly: Atomic<bool>,
+    valid_below: Atomic<u64>,
 }
 
 /// Whether a member can be used, as I/O sees it.
@@ -43,6 +44,7 @@ impl Member {
             device,
             health: Atomic::new(Health::Working as u32),
             write_mostly: Atomic::new(false),
+            valid_below: Atomic::new(0),
         }
     }
 
@@ -68,6 +70,18 @@ impl Member {
     /// The configuration decided.
     pub(crate) fn set_health(&self, health: Health) {
         self.health.store(health as u32, Release);
+    }
+
+    /// Up to where its data is valid; [`Sector::MAX`] when it is in sync.
+    #[inline]
+    pub(crate) fn valid_below(&self) -> Sector {
+        Sector::new(self.valid_below.load(Acquire))
+    }
+
+    /// Its data has become valid up to there.
+    pub(crate) fn set_valid_below(&self, upto: Sector) {
+        // Release: the data is there for who sees it.
+        self.valid_below.store(upto.get(), Release);
     }
 
     /// Whether it is read only when nothing else can be.

@@ -65,8 +65,6 @@ pub(crate) struct Shape {
     pub(crate) raid_disks: u16,
     /// What is used of each member; zero for levels that use all.
     pub(crate) member_size: Sectors,
-    /// Up to where copies agree; [`Sector::MAX`] when they do everywhere.
-    pub(crate) resync: Sector,
 }
 
 /// The largest logical block, in bytes: superblocks and bitmaps are handled by the page.

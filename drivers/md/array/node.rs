@@ -7,7 +7,7 @@ use core::fmt;
 use kernel::{
     prelude::*,
     str::CString,
-    sync::{new_mutex, Arc, Mutex},
+    sync::{new_mutex, Arc, Completion, Mutex},
 };
 use kernel_ext::{
     block::disk::{Disk, DiskRef, Numbers, ReadOnly},
@@ -37,6 +37,9 @@ pub(crate) struct Place {
     /// Who polls `array_state`; by itself, as the array's thread must not wait for `node`.
     #[pin]
     state: Mutex<Option<Dirent>>,
+    /// The node is complete, or will never be.
+    #[pin]
+    created: Completion,
 }
 
 impl Place {
@@ -44,6 +47,7 @@ impl Place {
         pin_init!(Self {
             node <- new_mutex!(None),
             state <- new_mutex!(None),
+            created <- Completion::new(),
         })
     }
 
@@ -56,15 +60,18 @@ impl Place {
         array: Arc<Array>,
     ) -> Result {
         let mut node = self.node.lock();
-        let created = Node::create(numbers, name, array)?;
+        let created = Node::create(numbers, name, array);
+        self.created.complete_all();
+        let created = created?;
         *self.state.lock() = created.directory.dirent(c"array_state");
         *node = Some(created);
         Ok(())
     }
 
-    /// Waits until the node is complete.
+    /// Waits until the node is complete. Not by its lock, which is held while members are opened: who opens the disk
+    /// has a lock of the same kind as theirs.
     pub(crate) fn await_creation(&self) {
-        drop(self.node.lock());
+        self.created.wait_for_completion();
     }
 
     /// Takes the node out, so that it can be dropped without any lock held.

@@ -10,10 +10,14 @@ use super::{
     Array, Configuration,
 };
 use crate::{
-    control::{params::START_RO, sysfs::bitmap::COMMON},
+    control::{
+        params::START_RO,
+        sysfs::{bitmap::COMMON, redundancy::REDUNDANCY},
+    },
     log::Text,
     member::{entry::Entry, Member},
     personality::{mirror::failures::Failures, Personality, Seated, Shape},
+    sync::{thread::Syncer, Syncing},
 };
 use kernel::{prelude::*, str::CString, sync::Arc};
 use kernel_ext::{
@@ -29,7 +33,9 @@ use md_core::{
         sb1::{ArrayState, CrashLog, ResyncPoint},
     },
     state::{
-        array::{Array as State, Failure, StartAs},
+        array::{Access, Array as State, Failure, StartAs},
+        member::Seat,
+        sync::Event as SyncEvent,
         Metadata,
     },
     units::{Sector, Sectors},
@@ -57,9 +63,19 @@ pub(crate) struct Running {
     offered: Sectors,
     /// Requests that wait for the thread.
     pub(super) failures: Option<Arc<Failures>>,
+    /// The passes of a level that has any.
+    pub(crate) sync: Option<SyncSide>,
     /// The thread, for a level that can lose members. Dropping it waits for it: not with the configuration locked.
     pub(super) thread: Option<Thread<Service>>,
     _module: ModuleRef,
+}
+
+/// What runs the passes of an array.
+pub(crate) struct SyncSide {
+    /// What everybody sees of them.
+    pub(crate) state: Arc<Syncing>,
+    /// The thread that runs them. Dropping it waits for it: not with the configuration locked.
+    pub(crate) thread: Thread<Syncer>,
 }
 
 impl Array {
@@ -213,6 +229,7 @@ impl Array {
             size,
             offered,
             failures: personality.mirror().map(|mirror| mirror.failures().clone()),
+            sync: self.start_sync(name, config, &personality)?,
             thread: None,
             _module: module,
         };
@@ -226,6 +243,11 @@ impl Array {
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
         config.max_read_errors = MAX_READ_ERRORS;
+        if config.degraded() + 1 == config.raid_disks {
+            // One copy alone agrees with itself.
+            config.resync_start = Sector::MAX;
+        }
+        running.tracking.set_resynced(config.resync_start);
         *config.live_mut()? = Some(live);
         config.running = Some(running);
         self.place().with_directory(|directory| {
@@ -233,26 +255,52 @@ impl Array {
                 directory.uevent(Uevent::Change);
             }
         });
-        self.link_slots(config);
+        for entry in &config.members {
+            self.link_slot(entry);
+        }
         self.place()
             .with_disk(|disk| disk.set_capacity_and_notify(size.get()));
         self.media_changed();
         self.place().with_disk(|disk| disk.notify_change());
         self.notify_state();
         self.registry.events.notify();
+        config.look_for_work();
         Ok(())
     }
 
-    /// Links `rdN` to the member of each slot.
-    fn link_slots(&self, config: &Config) {
-        for entry in &config.members {
-            if let (Some(slot), Some(target)) = (entry.slot(), entry.directory()) {
-                // Tools can do without the link.
-                let _ = self.place().with_directory(|directory| {
-                    let name = CString::try_from_fmt(fmt!("rd{}", slot.get()))?;
-                    directory.add_link(target, &name)
-                });
-            }
+    /// Starts what runs the passes of a level that has any.
+    fn start_sync(
+        &self,
+        name: &str,
+        config: &Config,
+        personality: &Personality,
+    ) -> Result<Option<SyncSide>> {
+        if personality.mirror().is_none() {
+            return Ok(None);
+        }
+        let array = config.members.first().ok_or(EINVAL)?.member.array.clone();
+        let state = self
+            .place()
+            .with_directory(|directory| {
+                // They stay when the array is stopped and kept, so they may be there.
+                let _ = directory.add_group(&REDUNDANCY);
+                Syncing::new(directory)
+            })
+            .ok_or(ENODEV)??;
+        let name = CString::try_from_fmt(fmt!("{name}_resync"))?;
+        let thread = Syncer::start(&name, array, state.clone())?;
+        Ok(Some(SyncSide { state, thread }))
+    }
+
+    /// Links `rdN` to a member that has a slot.
+    pub(super) fn link_slot(&self, entry: &Entry) {
+        let main = entry.state.place().filter(|place| place.seat == Seat::Main);
+        if let (Some(place), Some(target)) = (main, entry.directory()) {
+            // Tools can do without the link.
+            let _ = self.place().with_directory(|directory| {
+                let name = CString::try_from_fmt(fmt!("rd{}", place.slot.get()))?;
+                directory.add_link(target, &name)
+            });
         }
     }
 
@@ -275,6 +323,7 @@ impl Array {
         }
         config.live_mut()?;
         config.serve();
+        config.keep_progress();
         config.leave_clean();
         drop(config.live_mut()?.take());
         config.retired = config.running.take();
@@ -295,14 +344,26 @@ impl Array {
     /// Changes what I/O a running array admits.
     pub(crate) fn set_access(&self, config: &mut Configuration<'_>, state: State) {
         config.serve();
+        if !matches!(
+            state,
+            State::Running {
+                access: Access::Writable(_),
+                ..
+            }
+        ) {
+            config.keep_progress();
+            config.interrupt_pass();
+            config.leave_clean();
+        }
         if let Some(running) = &config.running {
             running.tracking.set(state);
         }
         config.serve();
+        config.look_for_work();
         let read_only = matches!(
             state,
             State::Running {
-                access: md_core::state::array::Access::ReadOnly,
+                access: Access::ReadOnly,
                 ..
             }
         );
@@ -333,6 +394,44 @@ impl Array {
 }
 
 impl Configuration<'_> {
+    /// The array halts in the middle of a pass, with I/O held back: what is done need not be done again.
+    fn keep_progress(&mut self) {
+        let sync = self
+            .running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref());
+        let progress =
+            sync.and_then(|sync| Some((sync.state.under_way()?, sync.state.completed())));
+        if let Some((action, done)) = progress {
+            self.note_progress(action, done);
+        }
+    }
+
+    /// A pass under way stops where it is.
+    fn interrupt_pass(&self) {
+        if let Some(sync) = self
+            .running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref())
+        {
+            // It is legal in every state.
+            let _ = sync.state.step(SyncEvent::Interrupt);
+        }
+    }
+
+    /// Marks the superblocks clean. `EBUSY` while writes are in flight. May sleep.
+    pub(crate) fn mark_clean(&mut self) -> Result {
+        if self
+            .running
+            .as_ref()
+            .is_some_and(|running| !running.tracking.settle())
+        {
+            return Err(EBUSY);
+        }
+        self.serve();
+        Ok(())
+    }
+
     /// Marks the superblocks clean, if no write is in flight. May sleep.
     pub(super) fn leave_clean(&mut self) {
         if let Some(running) = &self.running {
@@ -393,7 +492,6 @@ impl Config {
             layout: self.layout_known.then(|| unsigned(self.layout.now)),
             raid_disks: self.raid_disks,
             member_size: self.component_size,
-            resync: self.resync_start,
         })
     }
 

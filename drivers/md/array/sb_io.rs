@@ -262,7 +262,7 @@ impl Config {
     }
 
     /// Version 0.90 numbers members by what they are: new numbers, after one has changed.
-    pub(super) fn renumber_v0(&mut self) {
+    pub(crate) fn renumber_v0(&mut self) {
         if !self.is_v0() {
             return;
         }

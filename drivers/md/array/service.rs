@@ -16,6 +16,7 @@ use md_core::{
         array::{Access, Array as State},
         clean::{Change, Dirtiness},
         member::{Env, Event, Illegal, Member as MemberKind, Pending, Run, Seat},
+        sync::{Access as SyncAccess, Event as SyncEvent, Request, Sync},
         Next,
     },
     units::Slot,
@@ -62,6 +63,45 @@ impl Configuration<'_> {
             failures.retry_reads();
         }
         self.announce_state(state);
+        self.wake_syncer();
+    }
+
+    /// Something may be due that a pass does.
+    pub(crate) fn look_for_work(&self) {
+        if let Some(sync) = self
+            .running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref())
+        {
+            // It is legal in every state.
+            let _ = sync.state.step(SyncEvent::Need(Request::Look));
+        }
+        self.wake_syncer();
+    }
+
+    /// What asks for a pass makes an array writable that waits for its first write.
+    pub(crate) fn thaw(&mut self) {
+        if let Some(running) = &self.running {
+            running.tracking.reopen();
+        }
+        self.serve();
+    }
+
+    /// Wakes the thread of passes if there is something to look at, and it may be done.
+    pub(crate) fn wake_syncer(&self) {
+        let Some(sync) = self
+            .running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref())
+        else {
+            return;
+        };
+        let env = self.sync_env();
+        sync.state.set_env(env);
+        if env.access == SyncAccess::Writable && matches!(sync.state.machine(), Sync::Requested(_))
+        {
+            sync.thread.wake();
+        }
     }
 
     /// Tells who polls, if the state is not what it was.
@@ -164,6 +204,16 @@ impl Configuration<'_> {
         }
         config.due = Change::Devices;
         config.renumber_v0();
+        if let Some(sync) = config
+            .running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref())
+        {
+            // Both are legal in every state.
+            let _ = sync.state.step(SyncEvent::Interrupt);
+            let _ = sync.state.step(SyncEvent::Need(Request::Look));
+            sync.state.notify_degraded();
+        }
         self.array.registry.events.notify();
         Ok(())
     }

@@ -30,6 +30,7 @@ use md_core::state::{
     clean::{self, Change, Dirtiness, Writes},
     Metadata,
 };
+use md_core::units::Sector;
 
 /// Whether an array's writes make it dirty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub(crate) struct Tracking {
     written: Atomic<bool>,
     kept: Kept,
     metadata: Metadata,
+    /// Up to where copies agree.
+    resynced: Atomic<u64>,
 }
 
 /// A write under way. The array does not become clean before it is dropped.
@@ -119,6 +122,7 @@ impl Tracking {
                 written: Atomic::new(false),
                 kept,
                 metadata,
+                resynced: Atomic::new(u64::MAX),
             }),
             GFP_KERNEL,
         )?;
@@ -129,6 +133,17 @@ impl Tracking {
     /// The state now.
     pub(crate) fn state(&self) -> State {
         self.inner.lock().state
+    }
+
+    /// Up to where copies agree; [`Sector::MAX`] when they do everywhere.
+    #[inline]
+    pub(crate) fn resynced(&self) -> Sector {
+        Sector::new(self.resynced.load(Acquire))
+    }
+
+    /// Copies agree up to there.
+    pub(crate) fn set_resynced(&self, upto: Sector) {
+        self.resynced.store(upto.get(), Release);
     }
 
     /// Lets I/O see `state`; called with the lock held, or before anybody else knows of this.
@@ -208,6 +223,13 @@ impl Tracking {
         inner.state = next;
         self.show(next);
         self.changed.wake_all();
+    }
+
+    /// An array that is read-only until the first write becomes writable.
+    pub(super) fn reopen(&self) {
+        if self.glance() == Glance::ReadAuto {
+            self.ask_for(Glance::ReadAuto);
+        }
     }
 
     /// Something else decided what the state is.

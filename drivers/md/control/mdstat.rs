@@ -102,7 +102,9 @@ fn run_of(config: &Config) -> Run {
         size: running.size,
         geometry: running.geometry,
         degraded: u32::from(config.degraded()),
-        sync: SyncLine::Nothing,
+        sync: running.sync.as_ref().map_or(SyncLine::Nothing, |sync| {
+            sync.state.line(config.resync_due())
+        }),
     })
 }
 

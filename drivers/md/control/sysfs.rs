@@ -5,6 +5,7 @@
 mod array;
 pub(crate) mod bitmap;
 mod member;
+pub(crate) mod redundancy;
 mod shape;
 mod state;
 

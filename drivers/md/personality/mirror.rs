@@ -5,10 +5,11 @@
 //! A [`Seat`] is a member in its place. Its failure is an atomic that I/O sets and looks at; the table of seats itself
 //! changes only while no I/O is under way. Requests that fail go to [`Failures`] for the array's thread.
 
-mod barrier;
+pub(crate) mod barrier;
 pub(crate) mod failures;
 mod read;
-mod seat;
+pub(crate) mod resync;
+pub(crate) mod seat;
 mod write;
 
 use super::{AtWork, Seated, Shape};
@@ -18,15 +19,10 @@ use crate::{
 };
 use barrier::Barriers;
 use failures::Failures;
-use kernel::{
-    prelude::*,
-    sync::{
-        atomic::{Acquire, Atomic, Release},
-        Arc,
-    },
-};
+use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{
+        bdev::Target,
         bio::Bio,
         fan::FanPool,
         limits::{Features, Limits},
@@ -54,8 +50,6 @@ pub(crate) struct Mirror {
     placement: Raid1,
     /// Main members by slot, then replacements by slot.
     seats: KVec<Option<Seat>>,
-    /// Up to where all copies agree.
-    resynced: Atomic<u64>,
     barriers: Barriers,
     failures: Arc<Failures>,
     reads: FanPool<Read>,
@@ -76,17 +70,10 @@ impl Mirror {
         for _ in 0..2 * slots {
             seats.push(None, GFP_KERNEL)?;
         }
-        // One copy alone agrees with itself.
-        let resynced = if in_sync == 1 {
-            Sector::MAX
-        } else {
-            shape.resync
-        };
         let legs = shape.raid_disks.checked_mul(2).ok_or(EINVAL)?;
         let mut this = Self {
             placement: Raid1::new(count, shape.member_size),
             seats,
-            resynced: Atomic::new(resynced.get()),
             barriers: Barriers::new()?,
             failures: Failures::new()?,
             reads: FanPool::new(RESERVE, 1)?,
@@ -135,21 +122,20 @@ impl Mirror {
         }
     }
 
-    /// The data of a member has become valid up to there.
-    pub(crate) fn set_valid_below(&self, place: Place, upto: Sector) {
-        if let Some(seat) = self.seat(place) {
-            seat.set_valid_below(upto);
-        }
+    /// A resync has something to look at. Any context.
+    pub(crate) fn wake_resync(&self) {
+        self.barriers.wake();
     }
 
-    /// Up to where all copies agree.
-    pub(crate) fn resynced(&self) -> Sector {
-        Sector::new(self.resynced.load(Acquire))
+    /// Sleeps until `condition` is true; it is looked at after [`Mirror::wake_resync`] and when a bucket changes.
+    pub(crate) fn wait_resync(&self, condition: impl FnMut() -> bool) {
+        self.barriers.wait(condition);
     }
 
-    /// All copies agree up to there.
-    pub(crate) fn set_resynced(&self, upto: Sector) {
-        self.resynced.store(upto.get(), Release);
+    /// What members have moved, in sectors, whoever asked them to.
+    pub(crate) fn moved(&self) -> u64 {
+        let done = |seat: &Seat| seat.member.device().whole().sectors_done();
+        self.seats().map(done).fold(0, u64::wrapping_add)
     }
 
     /// Requests that came back with an error.

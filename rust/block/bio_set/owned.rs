@@ -8,6 +8,7 @@ use crate::{
     bindings,
     block::{
         bio::{merge_status, sealed, Bio, Flags, Head},
+        parked::Linked,
         status::Status,
     },
     sync::percpu_count::Outstanding,
@@ -225,6 +226,27 @@ impl<T: Complete> CompletedBio<T> {
             // SAFETY: The parent waits for this bio, so it has not ended.
             unsafe { merge_status(parent, self.status()) };
         }
+    }
+}
+
+// SAFETY: `bi_next` is for the owner of a bio.
+unsafe impl<T: Complete> Linked for CompletedBio<T> {
+    type Node = bindings::bio;
+
+    fn into_node(self) -> NonNull<bindings::bio> {
+        let node = self.0 .0;
+        core::mem::forget(self);
+        node
+    }
+
+    unsafe fn from_node(node: NonNull<bindings::bio>) -> Self {
+        // INVARIANT: The node is what `into_node` gave.
+        Self(Owned(node, PhantomData))
+    }
+
+    unsafe fn next(node: NonNull<bindings::bio>) -> *mut *mut bindings::bio {
+        // SAFETY: The bio is alive.
+        unsafe { &raw mut (*node.as_ptr()).bi_next }
     }
 }
 

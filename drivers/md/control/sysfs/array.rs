@@ -213,8 +213,11 @@ pub(super) static CONSISTENCY_POLICY: Attribute<Array> = writable(
 
 fn consistency_policy_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     let config = this.configure()?;
-    let policy = if config.running.is_some() {
-        ConsistencyPolicy::None
+    let policy = if let Some(running) = &config.running {
+        match running.sync {
+            Some(_) => ConsistencyPolicy::Resync,
+            None => ConsistencyPolicy::None,
+        }
     } else if config.ppl {
         ConsistencyPolicy::Ppl
     } else {

@@ -107,6 +107,7 @@ fn state_store(this: This<'_>, text: &[u8]) -> Result {
         }
         _ => return Err(EINVAL),
     }
+    config.record_devices();
     Ok(())
 }
 

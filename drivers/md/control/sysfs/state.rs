@@ -56,11 +56,8 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
         }
         Work::Start(start) => this.run(&mut config, start)?,
         Work::Stop => this.halt(&mut config)?,
-        Work::StopWrites
-        | Work::AllowWrites
-        | Work::MarkClean
-        | Work::ReleaseWriters
-        | Work::Relabel => {
+        Work::MarkClean => config.mark_clean()?,
+        Work::StopWrites | Work::AllowWrites | Work::ReleaseWriters | Work::Relabel => {
             this.set_access(&mut config, then);
         }
     }

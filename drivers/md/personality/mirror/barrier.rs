@@ -107,8 +107,7 @@ impl Barriers {
         }
     }
 
-    /// Sleeps until `condition` is true, which may depend on buckets and on the requests of a resync. False when
-    /// `limit` was over first.
+    /// Sleeps until `condition` is true, which may depend on buckets and on the requests of a resync.
     pub(super) fn wait(&self, condition: impl FnMut() -> bool) {
         self.changed.wait_idle(condition);
     }
@@ -172,6 +171,18 @@ impl ResyncPass {
             live: live.clone(),
             at,
         })
+    }
+
+    /// As [`ResyncPass::announce`], waiting for the writes. May sleep. `None` for an array that is no mirror.
+    pub(crate) fn announce_wait(live: &Entered<Live>, at: Sector) -> Option<Self> {
+        let barriers = &live.personality().mirror()?.barriers;
+        let bucket = barriers.bucket(at).ok()?;
+        loop {
+            if let Some(pass) = Self::announce(live, at) {
+                return Some(pass);
+            }
+            barriers.wait(|| !Count(bucket.load(Acquire)).has_waiting());
+        }
     }
 
     /// Whether the writes that were under way have ended, so that the request may begin.

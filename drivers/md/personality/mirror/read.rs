@@ -100,7 +100,10 @@ impl Read {
     /// Reads from the next copy after an error; fails when there is none. May sleep.
     pub(super) fn retry(mut fan: Fan<Self>) {
         let Some(place) = fan.next_copy() else {
-            pr_err_ratelimited(&fan);
+            pr_err!(
+                "unrecoverable I/O read error for block {}\n",
+                fan.start.get()
+            );
             return fan.complete(Status::IO_ERROR);
         };
         let live = fan.live.clone();
@@ -120,13 +123,6 @@ impl Read {
         fan.now = place;
         send(fan, seat.place);
     }
-}
-
-fn pr_err_ratelimited(read: &Read) {
-    kernel::pr_warn_once!(
-        "unrecoverable I/O read error for block {}\n",
-        read.start.get()
-    );
 }
 
 /// Submits a read to the copy it is to be read from.
@@ -157,7 +153,7 @@ impl Mirror {
     pub(super) fn read(&self, live: &Entered<Live>, bio: Bio) {
         let start = Sector::new(bio.sector());
         let length = Sectors::new(u64::from(bio.sectors()));
-        let Some(choice) = self.choose(start, length) else {
+        let Some(choice) = self.choose(live, start, length) else {
             return bio.end(Status::IO_ERROR);
         };
         let Some(bio) = fit(bio, choice.length) else {
@@ -176,15 +172,15 @@ impl Mirror {
         }
     }
 
-    fn choose(&self, start: Sector, length: Sectors) -> Option<Choice> {
+    fn choose(&self, live: &Live, start: Sector, length: Sectors) -> Option<Choice> {
         let end = start.saturating_add(length);
-        let order = read_order(end, self.resynced(), RemoteResync::Elsewhere);
+        let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
         let candidates = self.seats().filter_map(|seat| seat.candidate(start));
         choose_raid1(length, order, candidates)
     }
 
     /// Whether a copy is there, works, and is valid up to `end`.
-    fn is_readable(&self, place: Place, end: Sector) -> bool {
+    pub(super) fn is_readable(&self, place: Place, end: Sector) -> bool {
         self.seat(place)
             .and_then(|seat| seat.candidate(end))
             .is_some_and(|candidate| end <= candidate.valid_below)

@@ -5,7 +5,7 @@
 use super::super::Seated;
 use crate::member::{Health, Member};
 use kernel::sync::{
-    atomic::{Acquire, Atomic, Relaxed, Release},
+    atomic::{Atomic, Relaxed},
     Arc,
 };
 use kernel_ext::block::bdev::{BlockDevice, Target};
@@ -19,11 +19,10 @@ use md_core::{
 };
 
 /// A member in its place.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     pub(super) member: Arc<Member>,
     pub(super) place: Place,
     offset: Sector,
-    valid_below: Atomic<u64>,
     media: Media,
     in_flight: Atomic<u32>,
     /// Where its last read ended.
@@ -34,6 +33,7 @@ pub(super) struct Seat {
 
 impl Seat {
     pub(super) fn new(seated: Seated) -> Self {
+        seated.member.set_valid_below(seated.valid_below);
         let device = seated.member.device();
         let media = if device.is_rotational() {
             Media::Rotating
@@ -47,23 +47,11 @@ impl Seat {
             media,
             place: seated.place,
             offset: seated.offset,
-            valid_below: Atomic::new(seated.valid_below.get()),
             in_flight: Atomic::new(0),
             head: Atomic::new(0),
             stream: Atomic::new(u64::MAX),
             member: seated.member,
         }
-    }
-
-    /// Up to where its data is valid.
-    pub(super) fn valid_below(&self) -> Sector {
-        Sector::new(self.valid_below.load(Acquire))
-    }
-
-    /// Its data has become valid up to there.
-    pub(super) fn set_valid_below(&self, upto: Sector) {
-        // Release: the data is there for who sees it.
-        self.valid_below.store(upto.get(), Release);
     }
 
     /// Where a sector of its data lies on the device.
@@ -79,7 +67,7 @@ impl Seat {
         Some(Candidate {
             place: self.place,
             start,
-            valid_below: self.valid_below(),
+            valid_below: self.member.valid_below(),
             bad: None,
             reads: self.member.reads(),
             media: self.media,

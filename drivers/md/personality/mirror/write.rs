@@ -5,13 +5,7 @@
 //! A write is acknowledged when all copies have it. A copy that fails is given up, and the write waits until that is
 //! on the survivors' superblocks: otherwise a crash could bring back the stale copy as a good one.
 
-use super::{
-    super::single::fit,
-    barrier::WritePass,
-    read::ending,
-    seat::{Copy, Seat},
-    Mirror,
-};
+use super::{super::single::fit, barrier::WritePass, read::ending, seat::Copy, Mirror};
 use crate::{
     array::{live::Live, tracking::Writing},
     member::Health,
@@ -53,7 +47,7 @@ impl Request for Write {
             }
         }
         if !failed {
-            let status = fan.outcome();
+            let status = outcome(&fan);
             return fan.complete(status);
         }
         let live = fan.pass.live().clone();
@@ -64,45 +58,34 @@ impl Request for Write {
     }
 }
 
-/// What a write amounts to, once the fate of its copies is known.
-pub(super) trait Outcome {
-    /// How it ended.
-    fn outcome(&self) -> Status;
-}
-
-impl Outcome for Fan<Write> {
-    /// Well, if one copy that can be read has it; a discard that no device wants is done.
-    fn outcome(&self) -> Status {
-        let Some(mirror) = self.pass.mirror() else {
-            return Status::IO_ERROR;
-        };
-        let Some(parent) = self.parent() else {
-            return Status::OK;
-        };
-        let end = Sector::new(parent.end_sector());
-        if parent.op() == Op::Discard {
-            return Status::OK;
-        }
-        let mut worst = Status::IO_ERROR;
-        for leg in self.legs() {
-            let valid = mirror
-                .seat(leg.target().place)
-                .map_or(Sector::ZERO, Seat::valid_below);
-            if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
-                return Status::OK;
-            }
-            if !leg.status().is_ok() {
-                worst = leg.status();
-            }
-        }
-        worst
+/// How a write ended whose copies have: well, if one that can be read has it. A discard that no device wants is done.
+fn outcome(fan: &Fan<Write>) -> Status {
+    let (Some(mirror), Some(parent)) = (fan.pass.mirror(), fan.parent()) else {
+        return Status::IO_ERROR;
+    };
+    if parent.op() == Op::Discard {
+        return Status::OK;
     }
+    let end = Sector::new(parent.end_sector());
+    let mut worst = Status::IO_ERROR;
+    for leg in fan.legs() {
+        let valid = mirror
+            .seat(leg.target().place)
+            .map_or(Sector::ZERO, |seat| seat.member.valid_below());
+        if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
+            return Status::OK;
+        }
+        if !leg.status().is_ok() {
+            worst = leg.status();
+        }
+    }
+    worst
 }
 
 impl Write {
     /// The failure of its copies is recorded: the write ends with what the others have.
     pub(super) fn settle(fan: Fan<Self>) {
-        let status = fan.outcome();
+        let status = outcome(&fan);
         fan.complete(status);
     }
 }
@@ -143,7 +126,7 @@ impl Mirror {
         loop {
             let targets = self.seats().filter_map(|seat| seat.write_target(start));
             // Without known bad blocks every copy is written, so there is no fate to note.
-            match plan_write(length, kind, &Behind::OFF, targets, |_, _| {}) {
+            match plan_write(length, kind, &NOT_BEHIND, targets, |_, _| {}) {
                 WritePlan::Write { length, .. } => return Ok(length),
                 WritePlan::Wait { on, .. } => self.wait_recorded(live, on),
                 WritePlan::Fail { .. } | WritePlan::CannotSplit => return Err(Status::IO_ERROR),
@@ -183,15 +166,9 @@ impl Mirror {
 }
 
 /// No write is behind: that takes a bitmap.
-trait Off {
-    const OFF: Self;
-}
-
-impl Off for Behind {
-    const OFF: Self = Self {
-        limit: 0,
-        in_flight: 0,
-        readers: Readers::None,
-        copy_max: Sectors::ZERO,
-    };
-}
+const NOT_BEHIND: Behind = Behind {
+    limit: 0,
+    in_flight: 0,
+    readers: Readers::None,
+    copy_max: Sectors::ZERO,
+};

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! One pass over the array, from its start to its end or until it is stopped.
+
+use super::Syncing;
+use crate::{
+    array::{live::Live, Array},
+    control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
+    personality::mirror::{
+        barrier::ResyncPass,
+        resync::{Engine, Mode, Turn, Window, WINDOW},
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, Arc},
+    time::{msecs_to_jiffies, Instant, Monotonic},
+};
+use kernel_ext::{
+    params::Int,
+    sync::gated::{Entered, Entry},
+};
+use md_core::{
+    policy::{Checkpoint, Millis, OtherIo, Pace, SyncLimits, SyncUnit, Throttle},
+    state::pass::Action,
+    units::{Sector, Sectors},
+    words::sync::{Limit, SyncMax},
+};
+
+/// Requests under way at the same time.
+const DEPTH: usize = 32;
+/// Others use the members when they move so many sectors that we did not ask for.
+const OTHERS_SECTORS: u64 = 64;
+
+/// What a pass is to do.
+pub(super) struct Job {
+    pub(super) array: Arc<Array>,
+    pub(super) syncing: Arc<Syncing>,
+    pub(super) action: Action,
+    pub(super) start: Sector,
+    pub(super) end: Sector,
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All was done.
+    Complete,
+    /// It was stopped, or could not go on.
+    Early,
+}
+
+/// A pass under way.
+pub(super) struct Running {
+    job: Job,
+    engine: Engine,
+    windows: KVec<Option<Window>>,
+    in_flight: usize,
+    next: Sector,
+    throttle: Throttle,
+    began: Instant<Monotonic>,
+    checkpoint: Checkpoint,
+    moved: u64,
+    /// A request failed: nothing more is issued.
+    failed: bool,
+    /// Nothing is issued until nothing is under way.
+    draining: Option<Drain>,
+}
+
+/// Why a pass waits until nothing is under way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    /// Others need the members.
+    Yield,
+    /// It is too fast.
+    Pause,
+    /// Its progress is to be recorded.
+    Checkpoint,
+}
+
+impl Running {
+    pub(super) fn new(job: Job) -> Result<Self> {
+        let mut windows = KVec::with_capacity(DEPTH, GFP_KERNEL)?;
+        for _ in 0..DEPTH {
+            windows.push(None, GFP_KERNEL)?;
+        }
+        let syncing = &job.syncing;
+        syncing.position.store(job.start.get(), Relaxed);
+        syncing.completed.store(job.start.get(), Relaxed);
+        syncing.total.store(job.end.get(), Relaxed);
+        syncing.in_flight.store(0, Relaxed);
+        if matches!(job.action, Action::Check | Action::Repair) {
+            syncing.mismatches.store(0, Relaxed);
+        }
+        Ok(Self {
+            engine: Engine::new(Mode::of(job.action))?,
+            windows,
+            in_flight: 0,
+            next: job.start,
+            throttle: Throttle::new(Millis(0)),
+            began: Instant::now(),
+            checkpoint: Checkpoint {
+                position: job.start,
+                recorded: job.start,
+                total: Sectors::new(job.end.get()),
+                pause_at: Sector::MAX,
+                recorded_at: Millis(0),
+            },
+            moved: 0,
+            failed: false,
+            draining: None,
+            job,
+        })
+    }
+
+    fn now(&self) -> Millis {
+        Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0))
+    }
+
+    /// Runs the pass. May sleep.
+    pub(super) fn run(mut self) -> (Job, Ended) {
+        loop {
+            self.collect();
+            self.issue();
+            if self.in_flight > 0 {
+                self.wait();
+            } else if self.is_over() {
+                break;
+            } else {
+                self.drained();
+            }
+        }
+        let complete = !self.failed && self.next >= self.job.end;
+        // What failed lies somewhere behind the last record.
+        let done = if self.failed {
+            self.checkpoint.recorded
+        } else {
+            self.next
+        };
+        self.job.syncing.completed.store(done.get(), Relaxed);
+        let ended = if complete {
+            Ended::Complete
+        } else {
+            Ended::Early
+        };
+        (self.job, ended)
+    }
+
+    fn is_over(&self) -> bool {
+        self.failed || self.next >= self.job.end || self.job.syncing.is_stopping()
+    }
+
+    /// Sleeps until there is something to do for a request.
+    fn wait(&self) {
+        let Some(window) = self.windows.iter().flatten().next() else {
+            return;
+        };
+        let live = window.live().clone();
+        let ready =
+            || !self.engine.done.is_empty() || self.windows.iter().flatten().any(Window::is_ready);
+        if let Some(mirror) = live.personality().mirror() {
+            mirror.wait_resync(ready);
+        }
+    }
+
+    /// Has every request go on that can.
+    fn collect(&mut self) {
+        for mut bio in self.engine.done.take_all() {
+            let index = bio.value().window;
+            let Some(window) = self.windows.get_mut(index).and_then(Option::as_mut) else {
+                continue;
+            };
+            let turn = window.advance(&mut self.engine, bio);
+            self.turn(index, turn);
+        }
+        for index in 0..self.windows.len() {
+            if let Some(window) = self.windows.get_mut(index).and_then(Option::as_mut) {
+                let turn = window.begin(&mut self.engine);
+                self.turn(index, turn);
+            }
+        }
+    }
+
+    fn turn(&mut self, index: usize, turn: Turn) {
+        match turn {
+            Turn::Waits => return,
+            Turn::Done(found) => {
+                let mismatches = &self.job.syncing.mismatches;
+                mismatches.fetch_add(found.get(), Relaxed);
+            }
+            Turn::Failed => self.failed = true,
+        }
+        if let Some(window) = self.windows.get_mut(index).and_then(Option::take) {
+            self.in_flight = self.in_flight.saturating_sub(1);
+            let sectors = u64::from(window.sectors);
+            self.job.syncing.in_flight.fetch_sub(sectors, Relaxed);
+        }
+    }
+
+    /// Issues what can be.
+    fn issue(&mut self) {
+        while !self.is_over() && self.draining.is_none() && self.next < self.pause_at() {
+            let free = self.windows.iter().position(Option::is_none);
+            let Some(index) = free else {
+                return;
+            };
+            let Some(pass) = self.announce() else {
+                return;
+            };
+            let limit = self.job.end.min(self.pause_at());
+            let left = limit.get().saturating_sub(self.next.get());
+            let sectors = u32::try_from(left).unwrap_or(WINDOW).min(WINDOW);
+            let mut window = Window::new(pass, index, self.next, sectors);
+            self.next = window.end();
+            let turn = window.begin(&mut self.engine);
+            if let Some(slot) = self.windows.get_mut(index) {
+                *slot = Some(window);
+            }
+            self.in_flight += 1;
+            let length = Sectors::new(u64::from(sectors));
+            let syncing = &self.job.syncing;
+            syncing.in_flight.fetch_add(length.get(), Relaxed);
+            syncing.position.store(self.next.get(), Relaxed);
+            self.turn(index, turn);
+            self.watch(length);
+        }
+    }
+
+    /// Where the pass is to pause.
+    fn pause_at(&self) -> Sector {
+        match self.job.syncing.settings().max {
+            SyncMax::Max => Sector::MAX,
+            SyncMax::At(sector) => sector,
+        }
+    }
+
+    /// A place for the next request, unless others must be let through first.
+    fn announce(&mut self) -> Option<ResyncPass> {
+        let live = match self.job.array.live().enter() {
+            Entry::Entered(live) => live,
+            Entry::Suspended if self.in_flight == 0 => self.enter_wait()?,
+            Entry::Suspended => return None,
+            Entry::Empty => {
+                self.failed = true;
+                return None;
+            }
+        };
+        // It may have been stopped while this waited.
+        if self.job.syncing.is_stopping() {
+            return None;
+        }
+        if self.in_flight > 0 {
+            return ResyncPass::announce(&live, self.next);
+        }
+        let pass = ResyncPass::announce_wait(&live, self.next);
+        self.failed |= pass.is_none();
+        pass
+    }
+
+    fn enter_wait(&mut self) -> Option<Entered<Live>> {
+        let live = self.job.array.live().enter_wait();
+        self.failed |= live.is_none();
+        live
+    }
+
+    /// Looks at speed and progress after something was issued.
+    fn watch(&mut self, length: Sectors) {
+        let now = self.now();
+        self.checkpoint.position = self.next;
+        self.checkpoint.pause_at = self.pause_at();
+        if self.throttle.issue(length) {
+            self.pace(now);
+        }
+        if self.draining.is_none() && self.checkpoint.is_due(now) {
+            self.draining = Some(Drain::Checkpoint);
+        }
+    }
+
+    fn pace(&mut self, now: Millis) {
+        let in_flight = Sectors::new(self.job.syncing.in_flight.load(Relaxed));
+        let limits = self.limits();
+        let (moved, sent) = (self.moved_by_others(), &mut self.moved);
+        let others = || {
+            if moved > sent.saturating_add(OTHERS_SECTORS) {
+                *sent = moved;
+                OtherIo::Busy
+            } else {
+                OtherIo::Idle
+            }
+        };
+        let pace = self.throttle.pace(now, in_flight, &limits, others);
+        self.job.syncing.inner.lock().rate = self.throttle.rate(now, in_flight);
+        self.draining = match pace {
+            Pace::Continue => None,
+            Pace::Drain => Some(Drain::Yield),
+            Pace::Pause => Some(Drain::Pause),
+        };
+    }
+
+    /// What the members have moved that we did not ask for.
+    fn moved_by_others(&self) -> u64 {
+        let window = self.windows.iter().flatten().next();
+        let live = window.map(|window| window.live().clone());
+        let moved = live
+            .as_ref()
+            .and_then(|live| live.personality().mirror())
+            .map_or(0, |mirror| mirror.moved());
+        moved.saturating_sub(self.engine.sent)
+    }
+
+    fn limits(&self) -> SyncLimits {
+        let settings = self.job.syncing.settings();
+        let effective =
+            |limit: Limit, system: &Int| limit.effective(u32::try_from(system.get()).unwrap_or(0));
+        SyncLimits {
+            min_kib_per_second: effective(settings.speed_min, &SPEED_LIMIT_MIN),
+            max_kib_per_second: effective(settings.speed_max, &SPEED_LIMIT_MAX),
+            io_depth: effective(settings.io_depth, &SYNC_IO_DEPTH),
+            unit: SyncUnit::Window,
+        }
+    }
+
+    /// Nothing is under way, and the pass is not over.
+    fn drained(&mut self) {
+        match self.draining.take() {
+            Some(Drain::Yield) => {}
+            Some(Drain::Pause) => {
+                let syncing = &self.job.syncing;
+                let pause = msecs_to_jiffies(u32::try_from(Throttle::PAUSE_MS).unwrap_or(500));
+                syncing
+                    .changed
+                    .wait_timeout(pause, || syncing.is_stopping());
+                let now = self.now();
+                self.pace(now);
+            }
+            Some(Drain::Checkpoint) => self.record(),
+            None if self.next >= self.pause_at() => self.pause(),
+            None => {}
+        }
+    }
+
+    /// Records how far the pass is.
+    fn record(&mut self) {
+        let now = self.now();
+        self.checkpoint.recorded = self.next;
+        self.checkpoint.recorded_at = now;
+        self.job.syncing.completed.store(self.next.get(), Relaxed);
+        self.job.checkpoint(self.next);
+        self.job.syncing.notify_completed();
+    }
+
+    /// Waits at the point where the pass is to pause.
+    fn pause(&mut self) {
+        self.record();
+        let syncing = self.job.syncing.clone();
+        syncing.wait(|| syncing.is_stopping() || self.next < self.pause_at());
+    }
+}
+
+impl Window {
+    /// The running array.
+    fn live(&self) -> &Entered<Live> {
+        self.pass().live()
+    }
+}

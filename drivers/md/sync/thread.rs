@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The thread that runs passes: looks what is due, gives spares their places, and draws the consequences of a pass.
+
+use super::{
+    pass::{Ended, Job, Running},
+    Syncing,
+};
+use crate::{
+    array::{config::Config, hotplug::QUIET, Array, Configuration},
+    log::Text,
+};
+use core::ffi::CStr;
+use kernel::{prelude::*, sync::Arc};
+use kernel_ext::sync::kthread::{Me, Thread, Work};
+use md_core::{
+    state::{
+        array::{Access as ArrayAccess, Array as State},
+        clean::Change,
+        member::{Event as MemberEvent, Member as MemberKind},
+        pass::{Action, Pass},
+        sync::{Access, Env, Event, Neighbours, Recovery, Reshape, Resync, Sync},
+        Next,
+    },
+    units::Sector,
+};
+
+/// The work of the thread.
+pub(crate) struct Syncer {
+    array: Arc<Array>,
+    syncing: Arc<Syncing>,
+}
+
+impl Syncer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        name: &CStr,
+        array: Arc<Array>,
+        syncing: Arc<Syncing>,
+    ) -> Result<Thread<Self>> {
+        Thread::start(name, Self { array, syncing })
+    }
+
+    /// What is to be done now, if anything. May sleep.
+    fn begin(&self) -> Option<Job> {
+        if !matches!(self.syncing.machine(), Sync::Requested(_)) {
+            return None;
+        }
+        let wants_seats = self.array.configure().ok()?.wants_seats();
+        let mut config = if wants_seats {
+            self.array.reconfigure().ok()?
+        } else {
+            self.array.configure().ok()?
+        };
+        if wants_seats {
+            config.arrange_seats();
+        }
+        self.syncing.set_env(config.sync_env());
+        // Nothing but this starts a pass, so there is none to be in the way.
+        let Ok(Sync::Active(pass)) = self.syncing.step(Event::Choose) else {
+            return None;
+        };
+        self.syncing.inner.lock().last = pass.action.word();
+        let (start, end) = config.extent(pass, &self.syncing);
+        self.array.place().with_name(|name| {
+            pr_info!(
+                "{name}: {} begins at {}\n",
+                Text(pass.action.word()),
+                start.get()
+            );
+        });
+        self.array.registry.events.notify();
+        Some(Job {
+            array: self.array.clone(),
+            syncing: self.syncing.clone(),
+            action: pass.action,
+            start,
+            end,
+        })
+    }
+
+    /// Draws the consequences of a pass. May sleep.
+    fn end(&self, job: &Job, ended: Ended) {
+        if ended == Ended::Early {
+            // It may have been told to stop before; then this changes nothing.
+            let _ = self.syncing.step(Event::Interrupt);
+        }
+        let reaping = self.syncing.step(Event::Ended);
+        let succeeded = matches!(reaping, Ok(Sync::Active(pass)) if pass.succeeded());
+        if let Ok(mut config) = self.array.configure() {
+            config.collect_pass(job, succeeded);
+            self.syncing.set_env(config.sync_env());
+        }
+        // In this phase it is legal.
+        let _ = self.syncing.step(Event::Reaped);
+        self.array.registry.events.notify();
+        self.array.place().with_name(|name| {
+            let how = if succeeded { "done" } else { "interrupted" };
+            pr_info!("{name}: {} {how}\n", Text(job.action.word()));
+        });
+    }
+}
+
+impl Work for Syncer {
+    fn run(&self, me: &Me) {
+        while !me.should_stop() {
+            let Some(job) = self.begin() else {
+                return;
+            };
+            match Running::new(job) {
+                Ok(running) => {
+                    let (job, ended) = running.run();
+                    self.end(&job, ended);
+                }
+                Err(error) => {
+                    pr_warn!("no memory for a sync pass: {error:?}\n");
+                    // Without the job there is nothing to collect.
+                    let _ = self.syncing.step(Event::Ended);
+                    let _ = self.syncing.step(Event::Reaped);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Job {
+    /// Records how far the pass is. May sleep.
+    pub(super) fn checkpoint(&self, done: Sector) {
+        if let Ok(mut config) = self.array.configure() {
+            config.note_progress(self.action, done);
+            config.serve();
+        }
+    }
+}
+
+impl Configuration<'_> {
+    /// What the choice of a pass depends on.
+    pub(crate) fn sync_env(&self) -> Env {
+        let state = self.state();
+        let writable = matches!(
+            state,
+            State::Running {
+                access: ArrayAccess::Writable(_),
+                ..
+            }
+        );
+        let rebuilding = |kind: &MemberKind| matches!(kind, MemberKind::Rebuilding { .. });
+        Env {
+            access: if writable {
+                Access::Writable
+            } else {
+                Access::ReadOnly
+            },
+            reshape: Reshape::Unsupported,
+            resync: self.resync_due(),
+            recovery: if self.members.iter().any(|entry| rebuilding(&entry.state)) {
+                Recovery::Due
+            } else {
+                Recovery::NotDue
+            },
+            neighbours: Neighbours::Quiet,
+        }
+    }
+
+    /// Where a pass begins and ends.
+    fn extent(&self, pass: Pass, syncing: &Syncing) -> (Sector, Sector) {
+        let recovered = |kind: &MemberKind| match kind {
+            MemberKind::Rebuilding { upto, .. } => Some(*upto),
+            _ => None,
+        };
+        let start = match pass.action {
+            Action::Resync => self.resync_start,
+            Action::Recover => self
+                .members
+                .iter()
+                .filter_map(|entry| recovered(&entry.state))
+                .min()
+                .unwrap_or(Sector::ZERO),
+            _ => syncing.settings().min,
+        };
+        let end = Sector::new(self.component_size.get());
+        (start.min(end), end)
+    }
+
+    /// Copies agree up to there.
+    pub(crate) fn set_resync_start(&mut self, at: Sector) {
+        self.resync_start = at;
+        if let Some(running) = &self.running {
+            running.tracking.set_resynced(at);
+        }
+    }
+
+    /// A pass is that far.
+    pub(crate) fn note_progress(&mut self, action: Action, done: Sector) {
+        match action {
+            Action::Resync => {
+                let done = self.resync_start.max(done);
+                self.set_resync_start(done);
+            }
+            Action::Recover => self.advance_members(done),
+            _ => return,
+        }
+        if self.due == Change::None {
+            self.due = Change::CleanOnly;
+        }
+    }
+
+    /// Members that are being rebuilt are valid up to there.
+    fn advance_members(&mut self, upto: Sector) {
+        for entry in &mut self.members {
+            let step = entry.state.step(MemberEvent::Advance(upto), &QUIET);
+            // Those that are not being rebuilt have their own state.
+            if let Ok(Next::To(next)) = step {
+                entry.state = next;
+                entry.member.set_valid_below(upto);
+            }
+        }
+    }
+
+    /// A pass has ended: its result becomes the array's.
+    fn collect_pass(&mut self, job: &Job, succeeded: bool) {
+        if !succeeded {
+            self.note_progress(job.action, job.syncing.completed());
+        } else {
+            match job.action {
+                Action::Resync | Action::Repair => {
+                    self.set_resync_start(Sector::MAX);
+                }
+                Action::Recover => {
+                    self.advance_members(Sector::MAX);
+                    self.activate_members();
+                    job.syncing.notify_degraded();
+                }
+                Action::Check | Action::LazyRecover | Action::Reshape => {}
+            }
+        }
+        self.due = Change::Devices;
+        self.serve();
+    }
+
+    /// Members that were rebuilt go into service.
+    fn activate_members(&mut self) {
+        for entry in &mut self.members {
+            let step = entry.state.step(MemberEvent::Activate, &QUIET);
+            // Those that are not being rebuilt stay what they are.
+            if let Ok(next) = step {
+                entry.state = next.after(entry.state);
+                entry.notify_state();
+            }
+        }
+        self.renumber_v0();
+    }
+}
+
+impl Config {
+    /// Whether copies may differ.
+    pub(crate) fn resync_due(&self) -> Resync {
+        if self.resync_start < Sector::new(self.component_size.get()) {
+            Resync::Due
+        } else {
+            Resync::NotDue
+        }
+    }
+}

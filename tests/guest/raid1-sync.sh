@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M --disk d:64M
+#
+# The passes of a raid1: resync when it is new and after a crash, recovery onto a spare, check and repair; under load,
+# stopped and gone on with.
+set -euo pipefail
+# shellcheck source=tests/lib/guest.sh
+source "$(dirname "$0")/../lib/guest.sh"
+
+put N $MD_PARAMS/legacy_async_del_gendisk
+MD=/sys/block/md0/md
+
+# await WHAT EXPECTED FILE: until the file reads what is expected, for 60 s at most.
+await() {
+	local got='' i
+	for ((i = 0; i < 600; i++)); do
+		got=$(cat "$3") && [[ $got == "$2" ]] && return
+		sleep 0.1
+	done
+	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
+}
+
+# idle: waits until no pass runs, as mdadm does and as the file says.
+idle() {
+	mdadm --wait /dev/md0 || true
+	await "sync_action" idle $MD/sync_action
+}
+
+# leg DEVICE: a checksum of the data of a member, read from media.
+leg() {
+	local offset
+	offset=$(mdadm --examine "$1" | awk '/Data Offset/ { print $4 }')
+	dd if="$1" bs=1M iflag=direct,skip_bytes,count_bytes skip=$((offset * 512)) count=$((SIZE * 512)) status=none |
+		sha256sum | cut -d' ' -f1
+}
+
+# shape WHAT: that mdstat says so.
+shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
+
+step "a new array is resynced"
+dd if=/dev/urandom of=/dev/vda bs=1M count=64 status=none oflag=direct
+mdadm --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 /dev/vda /dev/vdb
+SIZE=$(cat /sys/block/md0/size)
+idle
+same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdb)"
+same "last_sync_action" resync "$(cat $MD/last_sync_action)"
+same "resync_start" none "$(cat $MD/resync_start)"
+shape "[2/2] [UU]"
+mdadm --detail /dev/md0 | grep -q 'State : clean $' || fail "$(mdadm --detail /dev/md0)"
+
+step "check finds what differs, repair mends it"
+put check $MD/sync_action
+idle
+same "mismatch_cnt" 0 "$(cat $MD/mismatch_cnt)"
+offset=$(mdadm --examine /dev/vdb | awk '/Data Offset/ { print $4 }')
+dd if=/dev/urandom of=/dev/vdb bs=512 seek=$((offset + 5000)) count=1 oflag=direct conv=notrunc status=none
+put check $MD/sync_action
+idle
+same "mismatch_cnt" 128 "$(cat $MD/mismatch_cnt)"
+put repair $MD/sync_action
+idle
+same "mismatch_cnt of the repair" 128 "$(cat $MD/mismatch_cnt)"
+put check $MD/sync_action
+idle
+same "mismatch_cnt" 0 "$(cat $MD/mismatch_cnt)"
+same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdb)"
+
+step "a spare takes the place of a failed member, under load"
+fio --name=load --filename=/dev/md0 --rw=randwrite --bs=4k --size=24M --ioengine=libaio --iodepth=8 --direct=1 \
+	--time_based --runtime=12 --verify=crc32c --verify_fatal=1 --verify_state_save=0 --output-format=terse >/tmp/fio &
+load=$!
+sleep 1
+mdadm --quiet /dev/md0 --fail /dev/vdb --remove /dev/vdb
+mdadm --quiet /dev/md0 --add /dev/vdc
+idle
+shape "[2/2] [UU]"
+same "degraded" 0 "$(cat $MD/degraded)"
+same "slot of vdc" 1 "$(cat $MD/dev-vdc/slot)"
+wait $load || fail "fio failed: $(cat /tmp/fio)"
+same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdc)"
+mdadm --quiet --stop /dev/md0
+mdadm --quiet --assemble /dev/md0 /dev/vda /dev/vdc
+shape "[2/2] [UU]"
+same "sync_action" idle "$(cat $MD/sync_action)"
+
+step "a member that was there before is added again"
+mdadm --quiet /dev/md0 --fail /dev/vda
+mdadm --quiet /dev/md0 --remove /dev/vda
+dd if=/dev/urandom of=/dev/md0 bs=1M count=4 oflag=direct status=none
+mdadm --quiet /dev/md0 --add /dev/vda
+idle
+shape "[2/2] [UU]"
+same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdc)"
+
+step "frozen holds a pass back, idle lets it go on; a stopped recovery goes on after an assembly"
+put 1000 $MD/sync_speed_max
+put 1000 $MD/sync_speed_min
+put frozen $MD/sync_action
+mdadm --quiet --zero-superblock /dev/vdb
+mdadm --quiet /dev/md0 --fail /dev/vda
+mdadm --quiet /dev/md0 --remove /dev/vda
+mdadm --quiet /dev/md0 --add /dev/vdb
+put frozen $MD/sync_action
+sleep 1
+same "sync_action" frozen "$(cat $MD/sync_action)"
+put idle $MD/sync_action
+await "sync_action" recover $MD/sync_action
+sleep 3
+grep -q 'recovery = ' /proc/mdstat || fail "no progress: $(cat /proc/mdstat)"
+mdadm --quiet --stop /dev/md0
+mdadm --quiet --assemble /dev/md0 /dev/vdc /dev/vdb
+idle
+shape "[2/2] [UU]"
+same "the legs" "$(leg /dev/vdc)" "$(leg /dev/vdb)"
+
+step "after a crash the legs are made to agree"
+put 100 $MD/safe_mode_delay
+dd if=/dev/urandom of=/dev/md0 bs=1M count=4 oflag=direct status=none
+same "array_state" active "$(cat $MD/array_state)"
+dd if=/dev/vdc of=/dev/vda bs=1M iflag=direct oflag=direct status=none
+dd if=/dev/vdb of=/dev/vdd bs=1M iflag=direct oflag=direct status=none
+mdadm --quiet --stop /dev/md0
+mdadm --quiet --zero-superblock /dev/vdb /dev/vdc
+offset=$(mdadm --examine /dev/vdd | awk '/Data Offset/ { print $4 }')
+dd if=/dev/urandom of=/dev/vdd bs=512 seek=$((offset + 70000)) count=64 oflag=direct conv=notrunc status=none
+mdadm --quiet --assemble /dev/md0 /dev/vda /dev/vdd
+idle
+same "last_sync_action" resync "$(cat $MD/last_sync_action)"
+same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdd)"
+mdadm --quiet --stop /dev/md0
+rmmod md_mod
