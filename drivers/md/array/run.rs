@@ -30,7 +30,7 @@ use md_core::{
     assemble::{elect, Candidate, CandidateIndex},
     format::{
         level::Level,
-        sb1::{ArrayState, CrashLog, ResyncPoint},
+        sb1::{ArrayState, BadBlocks, CrashLog, ResyncPoint},
     },
     state::{
         array::{Access, Array as State, Failure, StartAs},
@@ -97,7 +97,7 @@ impl Array {
         } else {
             start
         };
-        config.refuse_bitmap()?;
+        config.refuse_unimplemented()?;
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
         let shape = config.shape()?;
@@ -527,19 +527,27 @@ impl Config {
         }
     }
 
-    /// `EINVAL` for an array with a bitmap, which would be wrong after it was run without keeping it.
-    fn refuse_bitmap(&self) -> Result {
+    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap, and bad blocks that a level
+    /// with redundancy must not read.
+    fn refuse_unimplemented(&self) -> Result {
+        let redundant = self.level().is_some_and(Level::is_redundant);
         for entry in &self.members {
             let Some(view) = entry.view()? else {
                 continue;
             };
-            if matches!(view.member().crash_log, CrashLog::Bitmap(_)) {
-                pr_warn!(
-                    "{}: bitmaps are not implemented yet\n",
-                    Text(entry.device().name())
-                );
-                return Err(EINVAL);
-            }
+            let member = view.member();
+            let what = if matches!(member.crash_log, CrashLog::Bitmap(_)) {
+                "bitmaps are"
+            } else if redundant && member.bad_blocks == BadBlocks::Recorded {
+                "bad-block logs are"
+            } else {
+                continue;
+            };
+            pr_warn!(
+                "{}: {what} not implemented yet\n",
+                Text(entry.device().name())
+            );
+            return Err(EINVAL);
         }
         Ok(())
     }
