@@ -8,6 +8,8 @@
 //!
 //! Only assertions in the body of a `#[test]` are caught; helpers return what is to be asserted.
 
+#![deny(unsafe_code)]
+
 mod block;
 mod core_cases;
 mod device;

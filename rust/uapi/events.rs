@@ -75,13 +75,18 @@ impl Events {
         };
     }
 
-    /// Sends every poller away and waits until the last has gone. May sleep. No new one may come.
+    /// Sends every poller away and waits until the last has gone. May sleep. Pollers must still be able to call
+    /// [`Events::poll`], as that is what tells them to go.
     pub(super) fn close(&self) {
-        self.closed.store(true, Relaxed);
+        // Full: a poller that is on the queue too late to be seen below sees this; pairs with the barrier of
+        // `poll_wait`.
+        self.closed.xchg(true, Full);
         while self.has_sleepers() {
             self.wake();
             kernel::time::delay::fsleep(kernel::time::Delta::from_millis(1));
         }
+        // The last one to leave may still be inside the queue's lock, which this takes.
+        self.wake();
     }
 
     fn has_sleepers(&self) -> bool {
@@ -104,13 +109,10 @@ impl Events {
         table: *mut bindings::poll_table_struct,
         seen: i32,
     ) -> bindings::__poll_t {
-        if self.closed.load(Relaxed) {
-            return READABLE | EXCEPTION;
-        }
         // SAFETY: The file and table are valid by the precondition. The queue outlives the registration: `close` waits
         // for it to end.
         unsafe { bindings::poll_wait(file, self.queue.get(), table) };
-        if self.count() == seen {
+        if self.count() == seen && !self.closed.load(Relaxed) {
             READABLE
         } else {
             READABLE | EXCEPTION

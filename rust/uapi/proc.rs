@@ -59,9 +59,12 @@ impl<T: Contents> File<T> {
 
 impl<T: Contents> Drop for File<T> {
     fn drop(&mut self) {
+        // A task that sleeps in poll() is on our wait queue without being inside an operation. It only goes when it is
+        // told to by our own poll function: without the entry procfs answers, and not that something happened.
+        self.contents.events().close();
         // SAFETY: By the type invariant the entry is in `/proc`. On return no operation of ours runs or will run.
         unsafe { bindings::proc_remove(self.entry.as_ptr().cast()) };
-        // A task that sleeps in poll() is on our wait queue without being inside an operation.
+        // Those that came meanwhile were told at once.
         self.contents.events().close();
     }
 }
@@ -125,8 +128,9 @@ impl<T: Contents> Vtable<T> {
     ) -> *mut ffi::c_void {
         // SAFETY: Called with the file's lock held, so both pointers are ours for the call.
         unsafe {
-            (*m).poll_event = Self::contents(m).events().count();
             if *pos == 0 {
+                // Not at the end of the file: that would swallow what happened since the text was printed.
+                (*m).poll_event = Self::contents(m).events().count();
                 (*m).private
             } else {
                 core::ptr::null_mut()

@@ -113,17 +113,12 @@ impl Life {
         self.state.lock().openers != 0
     }
 
-    /// Whether anybody but the caller, who has, has the disk open.
-    pub(crate) fn has_other_openers(&self) -> bool {
-        self.state.lock().openers > 1
-    }
-
     /// Keeps everybody from opening the disk, until the returned value is dropped or the array is stopped.
     ///
-    /// `EBUSY` when somebody else does the same.
-    pub(crate) fn begin_closing(&self) -> Result<Closing<'_>> {
+    /// `EBUSY` when somebody else does the same, or more than `most_openers` have it open.
+    pub(crate) fn begin_closing(&self, most_openers: u32) -> Result<Closing<'_>> {
         let mut state = self.state.lock();
-        if state.phase != Phase::Open {
+        if state.phase != Phase::Open || state.openers > most_openers {
             return Err(EBUSY);
         }
         state.phase = Phase::Closing;

@@ -21,11 +21,20 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    fn create(numbers: Numbers, name: fmt::Arguments<'_>, array: Arc<Array>) -> Result<Self> {
-        let disk = Disk::add(numbers, name, array.clone())?;
-        let directory = Kobject::add(&disk, c"md", array)?;
-        directory.uevent(Uevent::Add);
-        Ok(Self { directory, disk })
+    /// On an error the disk that was made comes back: its removal waits for a running open.
+    fn create(
+        numbers: Numbers,
+        name: fmt::Arguments<'_>,
+        array: Arc<Array>,
+    ) -> Result<Self, (Error, Option<Disk<Array>>)> {
+        let disk = Disk::add(numbers, name, array.clone()).map_err(|error| (error, None))?;
+        match Kobject::add(&disk, c"md", array) {
+            Ok(directory) => {
+                directory.uevent(Uevent::Add);
+                Ok(Self { directory, disk })
+            }
+            Err(error) => Err((error, Some(disk))),
+        }
     }
 }
 
@@ -62,7 +71,15 @@ impl Place {
         let mut node = self.node.lock();
         let created = Node::create(numbers, name, array);
         self.created.complete_all();
-        let created = created?;
+        let created = match created {
+            Ok(created) => created,
+            Err((error, leftover)) => {
+                // The disk's removal waits for whoever opens it: not under the lock.
+                drop(node);
+                drop(leftover);
+                return Err(error);
+            }
+        };
         *self.state.lock() = created.directory.dirent(c"array_state");
         *node = Some(created);
         Ok(())

@@ -58,10 +58,9 @@ pub(super) fn ioctl(
 /// Keeps the disk from being opened while it is stopped. `EBUSY` when a running array is open elsewhere.
 fn begin_stop(this: &Array) -> Result<Closing<'_>> {
     let running = this.configure()?.running.is_some();
-    if running && this.life().has_other_openers() {
-        return Err(EBUSY);
-    }
-    this.life().begin_closing()
+    // The caller is one.
+    this.life()
+        .begin_closing(if running { 1 } else { u32::MAX })
 }
 
 fn with_configuration(this: ArcBorrow<'_, Array>, ioctl: Ioctl, argument: usize) -> Result {

@@ -34,7 +34,7 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
     // Who closes a writable array keeps others from opening it. Without an opener all that was written is on its way
     // to the members, so there is nothing to sync.
     let closing = closes(request)
-        .then(|| this.life().begin_closing())
+        .then(|| this.life().begin_closing(u32::MAX))
         .transpose()?;
     let mut config = lock(&this, request)?;
     let plan = config

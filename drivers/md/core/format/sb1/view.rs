@@ -381,15 +381,22 @@ fn data_place(raw: &Raw, features: Features, here: Here) -> Result<DataPlace, Sb
         .checked_offset(i64::from(by))
         .ok_or(Sb1Error::NewOffset(by))?;
     let end = here.data_end();
+    // As the C driver: a 1.0 member counts from its start, the others from the start of the data. Where the data is
+    // to go in a reshape it may be shorter until that ends.
+    let limit = match here.minor {
+        MinorVersion::V1_0 => Some(Sectors::new(end.get())),
+        MinorVersion::V1_1 | MinorVersion::V1_2 => end.distance_from(offset),
+    };
+    if limit.is_none_or(|limit| limit < size) {
+        return Err(Sb1Error::DataBeyondDevice);
+    }
     for start in [offset, new_offset] {
         if here.minor != MinorVersion::V1_0 && start < here.end {
             return Err(Sb1Error::DataOverSuperblock(start));
         }
         // A 1.0 superblock from mdadm counts `data_size` from the start of the member even when the data starts
         // behind it, so `size` is cut there instead; a member that then is too short is found when it is assembled.
-        let room = end
-            .distance_from(start)
-            .filter(|&room| here.minor == MinorVersion::V1_0 || room >= size);
+        let room = end.distance_from(start);
         if room.is_none_or(|room| room < DATA_SECTORS_MIN) {
             return Err(Sb1Error::DataBeyondDevice);
         }
