@@ -3,7 +3,7 @@
 //! Resync, recovery, check and repair: one pass at a time, by a thread of the array.
 //!
 //! [`Syncing`] is what everybody sees of it: the machine of `md_core::state::sync`, how far the pass is, and the limits
-//! an administrator sets. [`thread`] starts and ends passes, [`pass`] runs one, [`window`] is one request of it.
+//! an administrator sets. [`thread`] starts and ends passes, [`pass`] runs one.
 
 mod pass;
 pub(crate) mod thread;

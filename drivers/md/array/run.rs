@@ -527,8 +527,8 @@ impl Config {
         }
     }
 
-    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap, and bad blocks that a level
-    /// with redundancy must not read.
+    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap, and bad blocks that a
+    /// level with redundancy must not read.
     fn refuse_unimplemented(&self) -> Result {
         let redundant = self.level().is_some_and(Level::is_redundant);
         for entry in &self.members {
