@@ -2,10 +2,7 @@
 
 //! linear: the members one behind the other.
 
-use super::{
-    single::{fit, Members},
-    AtWork, Seated, Shape,
-};
+use super::{single::Members, AtWork, Seated, Shape};
 use crate::{
     array::{live::Live, tracking::Writing},
     error::OrErrno,
@@ -15,7 +12,6 @@ use kernel_ext::{
     block::{
         bio::Bio,
         limits::{Features, Limits},
-        status::Status,
     },
     sync::gated::Entered,
 };
@@ -38,12 +34,7 @@ pub(crate) struct Linear {
 impl Linear {
     /// `EINVAL` without members or for ones that are too long together.
     pub(super) fn start(shape: &Shape, slots: KVec<Seated>) -> Result<Self> {
-        let mut lengths = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
-        let mut members = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
-        for seated in slots {
-            lengths.push(seated.size, GFP_KERNEL)?;
-            members.push((seated.member, seated.offset), GFP_KERNEL)?;
-        }
+        let (lengths, members) = Members::of(slots)?;
         let rounding = match u32::try_from(shape.chunk.get()) {
             Ok(0) => Rounding::Exact,
             Ok(sectors) => Rounding::Chunks(ChunkSize::new(sectors).or_errno()?),
@@ -51,7 +42,7 @@ impl Linear {
         };
         Ok(Self {
             map: Map::from_lengths(lengths, rounding).or_errno()?,
-            members: Members::new(members)?,
+            members,
             rounding: shape.chunk,
         })
     }
@@ -59,12 +50,8 @@ impl Linear {
 
 impl AtWork for Linear {
     fn submit(&self, live: &Entered<Live>, bio: Bio, _writing: Option<Writing>) {
-        let Ok(run) = self.map.map(Sector::new(bio.sector())) else {
-            return bio.end(Status::IO_ERROR);
-        };
-        if let Some(bio) = fit(bio, run.len) {
-            self.members.send(live, bio, run);
-        }
+        let run = self.map.map(Sector::new(bio.sector()));
+        self.members.serve(live, bio, run);
     }
 
     fn size(&self) -> Sectors {

@@ -2,10 +2,7 @@
 
 //! raid0: chunks in turn over the members, in zones where the members differ in size.
 
-use super::{
-    single::{fit, Members},
-    AtWork, Seated, Shape,
-};
+use super::{single::Members, AtWork, Seated, Shape};
 use crate::{
     array::{live::Live, tracking::Writing},
     error::OrErrno,
@@ -15,7 +12,6 @@ use kernel_ext::{
     block::{
         bio::Bio,
         limits::{Features, Limits},
-        status::Status,
     },
     params::Int,
     sync::gated::Entered,
@@ -45,12 +41,7 @@ impl Raid0 {
     pub(super) fn start(array: &str, shape: &Shape, slots: KVec<Seated>) -> Result<Self> {
         let sectors = u32::try_from(shape.chunk.get()).map_err(|_| EINVAL)?;
         let chunk = ChunkSize::new(sectors).or_errno()?;
-        let mut lengths = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
-        let mut members = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
-        for seated in slots {
-            lengths.push(seated.size, GFP_KERNEL)?;
-            members.push((seated.member, seated.offset), GFP_KERNEL)?;
-        }
+        let (lengths, members) = Members::of(slots)?;
         let order = OrderPolicy {
             recorded: shape.layout.and_then(ZoneOrder::from_word),
             default_layout: u32::try_from(DEFAULT_LAYOUT.get())
@@ -65,8 +56,8 @@ impl Raid0 {
         });
         Ok(Self {
             map: map.or_errno()?,
-            slots: u32::try_from(members.len()).map_err(|_| EINVAL)?,
-            members: Members::new(members)?,
+            slots: u32::try_from(lengths.len()).map_err(|_| EINVAL)?,
+            members,
             chunk: sectors,
         })
     }
@@ -74,12 +65,8 @@ impl Raid0 {
 
 impl AtWork for Raid0 {
     fn submit(&self, live: &Entered<Live>, bio: Bio, _writing: Option<Writing>) {
-        let Ok(run) = self.map.map(Sector::new(bio.sector())) else {
-            return bio.end(Status::IO_ERROR);
-        };
-        if let Some(bio) = fit(bio, run.len) {
-            self.members.send(live, bio, run);
-        }
+        let run = self.map.map(Sector::new(bio.sector()));
+        self.members.serve(live, bio, run);
     }
 
     fn size(&self) -> Sectors {

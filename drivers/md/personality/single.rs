@@ -2,6 +2,7 @@
 
 //! I/O of which each part goes to one member: all of linear and raid0.
 
+use super::Seated;
 use crate::{array::live::Live, member::Member};
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
@@ -14,7 +15,7 @@ use kernel_ext::{
     sync::gated::Entered,
 };
 use md_core::{
-    layout::MemberRun,
+    layout::{BeyondEnd, MemberRun},
     units::{Sector, Sectors},
 };
 
@@ -45,16 +46,35 @@ pub(super) struct Members {
 }
 
 impl Members {
-    /// These members, in slot order, with the start of their data.
-    pub(super) fn new(list: KVec<(Arc<Member>, Sector)>) -> Result<Self> {
-        Ok(Self {
-            list,
-            pool: FanPool::new(RESERVE, 1)?,
-        })
+    /// These members, in slot order, and the room each has for data.
+    pub(super) fn of(slots: KVec<Seated>) -> Result<(KVec<Sectors>, Self)> {
+        let mut lengths = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
+        let mut list = KVec::with_capacity(slots.len(), GFP_KERNEL)?;
+        for seated in slots {
+            lengths.push(seated.size, GFP_KERNEL)?;
+            list.push((seated.member, seated.offset), GFP_KERNEL)?;
+        }
+        let pool = FanPool::new(RESERVE, 1)?;
+        Ok((lengths, Self { list, pool }))
+    }
+
+    /// Serves the front of a bio, which is mapped to `run`; the rest goes back to the disk.
+    pub(super) fn serve(
+        &self,
+        live: &Entered<Live>,
+        bio: Bio,
+        run: core::result::Result<MemberRun, BeyondEnd>,
+    ) {
+        let Ok(run) = run else {
+            return bio.end(Status::IO_ERROR);
+        };
+        if let Some(bio) = fit(bio, run.len) {
+            self.send(live, bio, run);
+        }
     }
 
     /// Sends a bio that lies in one run of a member there.
-    pub(super) fn send(&self, live: &Entered<Live>, bio: Bio, run: MemberRun) {
+    fn send(&self, live: &Entered<Live>, bio: Bio, run: MemberRun) {
         let seat = self.list.get(usize::from(run.slot.get()));
         let Some((member, offset)) = seat else {
             return bio.end(Status::IO_ERROR);
