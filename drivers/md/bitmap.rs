@@ -1,18 +1,276 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The write-intent bitmap backends. What is particular to one is behind [`Backend`]; which one serves a kind is said
-//! once, in [`of_kind`].
+//! The write-intent bitmaps. What is particular to one kind is behind [`Backend`]; which one serves a kind is said
+//! once, in [`create`], when the bitmap is made. An array without a bitmap has no backend at all.
+//!
+//! # Ordering
+//!
+//! No data is written before media say that its chunk may differ between members. A write begins with a
+//! [`WriteIntent`], which marks its chunks; while [`WriteIntent::is_on_media`] is false the write waits
+//! ([`Backend::write_out`] is what it waits for). The marks stay until the intent is dropped, which is after the write
+//! has ended on all members.
 
-use md_core::words::bitmap::BitmapKind;
+mod intent;
 
-/// One write-intent bitmap of one array.
-#[allow(dead_code, reason = "the registry of backends is still empty")]
-pub(crate) trait Backend: Send + Sync {}
+pub(crate) use intent::{Intent, WriteIntent};
 
-/// The backend of a kind of bitmap, or `None` when there is none.
-#[allow(dead_code, reason = "the registry of backends is still empty")]
-pub(crate) fn of_kind(kind: BitmapKind) -> Option<&'static dyn Backend> {
+use crate::{error::not_supported, member::Member};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Release},
+        Arc,
+    },
+};
+use md_core::{
+    bitmap::cell::Redundancy,
+    format::{ident::Uuid, BlockSize},
+    state::{pass::Action, Health},
+    units::{Events, Sector, SectorRange, Sectors},
+    words::bitmap::BitmapKind,
+};
+
+/// What all backends know of their array. The configuration writes it, I/O reads it.
+pub(crate) struct Conditions {
+    degraded: Atomic<bool>,
+    events: Atomic<u64>,
+    wants_pass: Atomic<bool>,
+}
+
+impl Conditions {
+    /// Those of an array in this state.
+    pub(crate) const fn new(health: Health, events: Events) -> Self {
+        Self {
+            degraded: Atomic::new(matches!(health, Health::Degraded)),
+            events: Atomic::new(events.get()),
+            wants_pass: Atomic::new(false),
+        }
+    }
+
+    /// Whether every slot has a member in sync. Any context.
+    #[inline]
+    pub(crate) fn health(&self) -> Health {
+        // Acquire: pairs with `set_health`; what was done for the new health is seen with it.
+        if self.degraded.load(Acquire) {
+            Health::Degraded
+        } else {
+            Health::Complete
+        }
+    }
+
+    /// A member came, was rebuilt, or failed. With the configuration locked.
+    pub(crate) fn set_health(&self, health: Health) {
+        self.degraded.store(health == Health::Degraded, Release);
+    }
+
+    /// The event count of the superblocks. Any context.
+    #[inline]
+    pub(crate) fn events(&self) -> Events {
+        Events::new(self.events.load(Acquire))
+    }
+
+    /// Superblocks are about to be written with this count. With the configuration locked.
+    pub(crate) fn set_events(&self, events: Events) {
+        self.events.store(events.get(), Release);
+    }
+
+    /// Chunks were found that a pass must look at. Any context. The array's thread is to be woken afterwards, which
+    /// asks [`Conditions::take_pass_request`].
+    pub(crate) fn request_pass(&self) {
+        self.wants_pass.store(true, Release);
+    }
+
+    /// Whether a pass was asked for. Any context.
+    #[inline]
+    fn wants_pass(&self) -> bool {
+        self.wants_pass.load(Acquire)
+    }
+
+    /// Whether a pass was asked for, which is said once.
+    pub(crate) fn take_pass_request(&self) -> bool {
+        self.wants_pass() && self.wants_pass.xchg(false, Full)
+    }
+}
+
+/// What a pass is told about the sectors from where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SyncAnswer {
+    /// Whether copies may differ there.
+    pub(crate) needed: bool,
+    /// For how many sectors this holds; never zero.
+    pub(crate) sectors: Sectors,
+}
+
+/// How a pass left some sectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// All copies agree.
+    Done,
+    /// They may not.
+    Aborted,
+}
+
+/// What `/proc/mdstat` counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stats {
+    /// Pages of memory in use.
+    pub(crate) used_pages: u64,
+    /// Pages there could be.
+    pub(crate) pages: u64,
+    /// The length of a chunk.
+    pub(crate) chunk: Sectors,
+}
+
+/// What a backend holds for a write under way besides its marks.
+#[derive(Default)]
+pub(crate) enum Hold {
+    /// Nothing.
+    #[default]
+    None,
+}
+
+/// One write-intent bitmap of one running array, covering the sectors that a resync walks over.
+///
+/// Methods may sleep unless they say otherwise. None of them takes the configuration, which may be locked by the
+/// caller.
+pub(crate) trait Backend: Send + Sync {
+    /// Its kind.
+    fn kind(&self) -> BitmapKind;
+
+    /// What it knows of the array.
+    fn conditions(&self) -> &Conditions;
+
+    /// A write to `range` begins: marks its chunks, and keeps the marks until [`Backend::end_write`].
+    ///
+    /// An error when they cannot be marked, so that the write must not happen.
+    fn start_write(&self, range: SectorRange) -> Result<Hold>;
+
+    /// Whether the marks of a write that was started are on media. Any context.
+    fn is_on_media(&self, range: SectorRange) -> bool;
+
+    /// A write ended. May run in an interrupt: does not sleep.
+    fn end_write(&self, range: SectorRange, hold: Hold);
+
+    /// As [`Backend::start_write`], for a discard.
+    fn start_discard(&self, range: SectorRange) -> Result<Hold> {
+        self.start_write(range)
+    }
+
+    /// As [`Backend::end_write`], for a discard.
+    fn end_discard(&self, range: SectorRange, hold: Hold) {
+        self.end_write(range, hold);
+    }
+
+    /// Brings to media what was marked before the call. An error when no member took it: what waits must fail.
+    ///
+    /// Members that did not take it are reported as failed; the caller acknowledges nothing before that is recorded.
+    fn write_out(&self) -> Result;
+
+    /// How many sectors from `at` a pass need not even ask about; zero when it must.
+    fn skip_sync(&self, _at: Sector, _action: Action) -> Sectors {
+        Sectors::ZERO
+    }
+
+    /// Whether the parity of the chunk at `at` was ever built. Any context.
+    fn is_synced(&self, _at: Sector) -> bool {
+        true
+    }
+
+    /// A pass begins.
+    fn begin_pass(&self, _action: Action) {}
+
+    /// A pass comes to `at`. While the array is degraded a recovery must not take back what other members need.
+    fn start_sync(&self, at: Sector) -> SyncAnswer;
+
+    /// A pass leaves `range`.
+    fn end_sync(&self, range: SectorRange, outcome: Outcome);
+
+    /// Everything below `upto` was synced and is on media: called at checkpoints.
+    fn checkpoint(&self, upto: Sector);
+
+    /// The pass has ended, however it did.
+    fn end_pass(&self);
+
+    /// The period tick of the array's thread.
+    fn daemon(&self) {}
+
+    /// In how many milliseconds [`Backend::daemon`] is to be called, if at all.
+    fn daemon_due(&self) -> Option<u64> {
+        None
+    }
+
+    /// The superblocks are about to be written with the events of [`Conditions`]: writes its own before them.
+    fn update_super(&self);
+
+    /// It is on these members now. I/O is held back.
+    fn set_carriers(&self, carriers: KVec<Carrier>);
+
+    /// A new member has none of it: all of it is to be written again.
+    fn write_all(&self);
+
+    /// No write is under way, and none will be: media are to say that nothing differs.
+    fn settle(&self);
+
+    /// Prepares for an array of another size; undone by calling it again with the old one. I/O is held back.
+    fn resize(&self, _data: Sectors) -> Result {
+        Err(not_supported())
+    }
+
+    /// Marks the chunks from `first` to `last` as different. `EINVAL` when there are not so many.
+    fn mark_dirty(&self, first: u64, last: u64) -> Result;
+
+    /// What is counted of it.
+    fn stats(&self) -> Option<Stats>;
+
+    /// The event count before which it forgot what members missed: those older cannot be brought up to date by it.
+    fn events_cleared(&self) -> Events;
+}
+
+/// A member that the bitmap is on.
+pub(crate) struct Carrier {
+    /// The member.
+    pub(crate) member: Arc<Member>,
+    /// Where the bitmap begins on the device.
+    pub(crate) start: Sector,
+    /// How much room there is up to whatever comes next on the device; nothing of the bitmap may be beyond.
+    pub(crate) room: Sectors,
+    /// Whether the member is in sync, so that what it has may be believed.
+    pub(crate) in_sync: bool,
+}
+
+/// Where the bitmap of an array is, and what it is for.
+pub(crate) struct Setting<'a> {
+    /// The array's name, for the log.
+    pub(crate) name: &'a str,
+    /// Whose bitmap it is.
+    pub(crate) uuid: Uuid,
+    /// Sectors from a member's superblock to the bitmap.
+    pub(crate) offset: i64,
+    /// What it covers.
+    pub(crate) data: Sectors,
+    /// Copies agree below this sector but for what the bitmap says; those above need a resync anyway.
+    pub(crate) resync_start: Sector,
+    /// Bytes of the array's logical block.
+    pub(crate) block: BlockSize,
+    /// Whether every slot has a member in sync.
+    pub(crate) health: Health,
+    /// The event count of the array's superblocks.
+    pub(crate) events: Events,
+    /// Whether parity makes the array redundant, or copies do.
+    pub(crate) redundancy: Redundancy,
+    /// The members that have a slot.
+    pub(crate) carriers: KVec<Carrier>,
+}
+
+/// Reads the bitmap of a kind from media and makes it ready for I/O. May sleep.
+///
+/// `EINVAL` when media hold no bitmap of that kind for this array, `EOPNOTSUPP` for a kind that is not implemented.
+pub(crate) fn create(kind: BitmapKind, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
     match kind {
-        BitmapKind::None | BitmapKind::Bitmap | BitmapKind::Llbitmap => None,
+        BitmapKind::None => Err(EINVAL),
+        BitmapKind::Bitmap | BitmapKind::Llbitmap => {
+            pr_warn!("{}: bitmaps are not implemented yet\n", setting.name);
+            Err(not_supported())
+        }
     }
 }

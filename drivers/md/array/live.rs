@@ -11,6 +11,7 @@ use super::{
     Array,
 };
 use crate::{
+    bitmap::Backend,
     member::{Health, Member},
     personality::Personality,
 };
@@ -43,6 +44,7 @@ pub(crate) struct Live {
     flushes: BioSet<Flushed>,
     tracking: Arc<Tracking>,
     thread: Option<Waker<Service>>,
+    bitmap: Option<Arc<dyn Backend>>,
 }
 
 impl Live {
@@ -59,7 +61,21 @@ impl Live {
             flushes: BioSet::new(FLUSH_RESERVE)?,
             tracking,
             thread,
+            bitmap: None,
         })
+    }
+
+    /// Its write-intent bitmap, if it has one.
+    #[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
+    #[inline]
+    pub(crate) fn bitmap(&self) -> Option<&dyn Backend> {
+        self.bitmap.as_deref()
+    }
+
+    /// Its write-intent bitmap is another now, or none.
+    #[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
+    pub(super) fn set_bitmap(&mut self, bitmap: Option<Arc<dyn Backend>>) {
+        self.bitmap = bitmap;
     }
 
     /// The level at work.
