@@ -8,6 +8,7 @@
 #   make demo            shows the module at work in a virtual machine
 #   make test            every test
 #   make test-long      the same, and fuzzing, Miri and benchmarks
+#   make suite           mdadm's own tests, on the C driver and on ours (S='GROUP|NAME ...' chooses; see tests/suite)
 #   make check           format, lints, rules of the project
 #   make vm              a shell in a virtual machine with the module loaded (K=... chooses the kernel)
 #   make doc             rustdoc of the three crates, in build/doc
@@ -39,6 +40,9 @@ test:
 test-long:
 	@RMD_LONG=1 tests/run
 
+suite:
+	@tests/suite $(S)
+
 check:
 	@scripts/check
 
@@ -54,4 +58,4 @@ clean:
 cache-clean:
 	@scripts/prepare --clean
 
-.PHONY: default module kdir demo test test-long check vm doc clean cache-clean
+.PHONY: default module kdir demo test test-long suite check vm doc clean cache-clean
