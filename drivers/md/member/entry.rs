@@ -85,11 +85,7 @@ impl Entry {
         }
         let superblock = Superblock::read(&device, metadata)?;
         let member = Arc::new(Member::new(array.into(), device.clone()), GFP_KERNEL)?;
-        let whole = DataPlace {
-            offset: Sector::ZERO,
-            size: Sectors::new(device.sectors()),
-            new_offset: Sector::ZERO,
-        };
+        let whole = DataPlace::at_rest(Sector::ZERO, Sectors::new(device.sectors()));
         let mut entry = Self {
             member,
             number: MemberNumber::ZERO,

@@ -139,6 +139,7 @@ prop_compose! {
             data: DataPlace {
                 offset: Sector::new(offset),
                 size: Sectors::new(size),
+                recorded: Sectors::new(size),
                 new_offset: Sector::new(new_offset),
             },
             progress,

@@ -213,7 +213,7 @@ fn size_store(this: This<'_>, text: &[u8]) -> Result {
         if end.get() > entry.device().sectors() {
             return Err(EINVAL);
         }
-        entry.data.size = size;
+        entry.data = entry.data.with_size(size);
         Ok(())
     })
 }

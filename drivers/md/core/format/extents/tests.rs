@@ -99,14 +99,12 @@ fn block(layout: Layout) -> Vec<u8> {
         },
         clustering: Clustering::Single,
     };
-    let offset = Sector::new(layout.data);
     let member = MemberState {
         superblock: Sector::new(8),
-        data: DataPlace {
-            offset,
-            size: Sectors::new(204_800 - layout.data),
-            new_offset: offset,
-        },
+        data: DataPlace::at_rest(
+            Sector::new(layout.data),
+            Sectors::new(204_800 - layout.data),
+        ),
         progress: if journal {
             Progress::Journal {
                 tail: Sectors::ZERO,

@@ -424,11 +424,7 @@ fn member_state(raw: &Raw, own: &RawDisk, start: Sector) -> Result<MemberState, 
         .zip(NonZeroI32::new(BITMAP_OFFSET));
     Ok(MemberState {
         superblock: start,
-        data: DataPlace {
-            offset: Sector::ZERO,
-            size,
-            new_offset: Sector::ZERO,
-        },
+        data: DataPlace::at_rest(Sector::ZERO, size),
         progress: if settled {
             Progress::Settled
         } else {

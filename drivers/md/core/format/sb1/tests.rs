@@ -36,11 +36,7 @@ fn array() -> ArrayState {
 fn member() -> MemberState {
     MemberState {
         superblock: Sector::new(8),
-        data: DataPlace {
-            offset: Sector::new(2048),
-            size: Sectors::new(202_752),
-            new_offset: Sector::new(2048),
-        },
+        data: DataPlace::at_rest(Sector::new(2048), Sectors::new(202_752)),
         progress: Progress::Settled,
         replacement: false,
         write_mostly: false,
@@ -87,6 +83,19 @@ fn block(array: &ArrayState, member: &MemberState) -> Vec<u8> {
 
 fn parse(block: &[u8]) -> Result<Sb1<'_>, Sb1Error> {
     Sb1::parse(block, MinorVersion::V1_2, DEVICE, NewFeatures::Refuse)
+}
+
+/// `block` after an update that changes nothing.
+fn rewritten(sb: &Sb1<'_>, block: &[u8]) -> Vec<u8> {
+    let mut block = block.to_vec();
+    let update = Update {
+        array: sb.array(),
+        member: sb.member(),
+    };
+    update
+        .apply(&mut block, sb.roles())
+        .expect("what was read can be written");
+    block
 }
 
 /// `block` with `value` at byte `at`, summed anew.
@@ -379,17 +388,67 @@ fn bad_blocks_need_a_log() {
     assert!(parse(&with(&unrecorded, 188, &[0])).is_ok_and(|sb| sb.bad_block_log().is_none()));
 }
 
+fn reshaping(delta_disks: i32, direction: Direction) -> ArrayState {
+    ArrayState {
+        reshape: Some(Reshape {
+            position: Sector::ZERO,
+            delta_disks,
+            new_level: Level::Raid5,
+            new_layout: 2,
+            new_chunk: Sectors::new(1024),
+            direction,
+        }),
+        ..array()
+    }
+}
+
+/// The flag means something only where the number of slots does not say the direction.
+#[test]
+fn the_direction_of_a_reshape() {
+    let cases = [
+        (-2, Direction::Backwards, false),
+        (0, Direction::Backwards, true),
+        (0, Direction::Forwards, false),
+        (1, Direction::Forwards, false),
+    ];
+    for (delta, direction, flag) in cases {
+        let block = block(&reshaping(delta, direction), &member());
+        let sb = parse(&block).expect("a good superblock");
+        assert_eq!(
+            sb.features().contains(Features::RESHAPE_BACKWARDS),
+            flag,
+            "{delta}"
+        );
+        assert_eq!(sb.array().reshape.map(|r| r.direction), Some(direction));
+        let flagged = with(&block, 8, &[block[8] | 32]);
+        let read = parse(&flagged).map(|sb| sb.array().reshape.map(|r| r.direction));
+        let wanted = if delta == 0 {
+            Direction::Backwards
+        } else {
+            direction
+        };
+        assert_eq!(read, Ok(Some(wanted)), "{delta}");
+    }
+}
+
+#[test]
+fn data_that_a_reshape_moves_up_stays_recorded() {
+    let mut member = member();
+    member.data.new_offset = Sector::new(4096);
+    let block = block(&reshaping(0, Direction::Backwards), &member);
+    let sb = parse(&block).expect("a good superblock");
+    let size = Sectors::new(204_800 - 4096);
+    let wanted = DataPlace {
+        size,
+        ..member.data
+    };
+    assert_eq!(sb.member().data, wanted);
+    assert_eq!(rewritten(&sb, &block), block);
+}
+
 #[test]
 fn reshapes_come_from_arrays_that_exist() {
-    let mut growing = array();
-    growing.reshape = Some(Reshape {
-        position: Sector::ZERO,
-        delta_disks: 2,
-        new_level: Level::Raid5,
-        new_layout: 2,
-        new_chunk: Sectors::new(1024),
-        direction: Direction::Forwards,
-    });
+    let growing = reshaping(2, Direction::Forwards);
     let good = block(&growing, &member());
     assert!(parse(&good).is_ok_and(|sb| sb.array().reshape == growing.reshape));
     assert_eq!(
@@ -437,17 +496,13 @@ fn room_under_a_superblock_at_the_end() {
 }
 
 #[test]
-fn data_before_a_superblock_at_the_end_stops_there() {
+fn data_before_a_superblock_at_the_end_stops_there_and_stays_recorded() {
     let device = Device {
         sectors: Sectors::new(1000),
         block: BlockSize::SECTOR,
     };
     let superblock = MinorVersion::V1_0.superblock(device.sectors).expect("room");
-    let data = DataPlace {
-        offset: Sector::new(100),
-        size: Sectors::new(976),
-        new_offset: Sector::new(100),
-    };
+    let data = DataPlace::at_rest(Sector::new(100), Sectors::new(976));
     let member = MemberState {
         superblock,
         data,
@@ -459,5 +514,7 @@ fn data_before_a_superblock_at_the_end_stops_there() {
     resum(&mut block);
     let sb = Sb1::parse(&block, MinorVersion::V1_0, device, NewFeatures::Refuse)
         .expect("a good superblock");
-    assert_eq!(sb.member().data.size, Sectors::new(984 - 100));
+    let size = Sectors::new(984 - 100);
+    assert_eq!(sb.member().data, DataPlace { size, ..data });
+    assert_eq!(rewritten(&sb, &block), block);
 }

@@ -138,7 +138,7 @@ impl Update<'_> {
         let member = self.member;
         raw.super_offset = U64::new(member.superblock.get());
         raw.data_offset = U64::new(member.data.offset.get());
-        raw.data_size = U64::new(member.data.size.get());
+        raw.data_size = U64::new(member.data.recorded.get());
         if let Some(by) = fields.new_offset {
             raw.new_offset = from_signed(by);
         }

@@ -241,10 +241,34 @@ pub enum Progress {
 pub struct DataPlace {
     /// First sector on the member.
     pub offset: Sector,
-    /// Usable length.
+    /// Usable length: from the later of the two places it stays on the member.
     pub size: Sectors,
+    /// The length that the superblock has, at least `size`: an update writes it back.
+    pub recorded: Sectors,
     /// First sector for what the reshape under way has moved; equal to `offset` without one.
     pub new_offset: Sector,
+}
+
+impl DataPlace {
+    /// Data that no reshape moves, all of it usable.
+    pub const fn at_rest(offset: Sector, size: Sectors) -> Self {
+        Self {
+            offset,
+            size,
+            recorded: size,
+            new_offset: offset,
+        }
+    }
+
+    /// The same place with room for `size` sectors.
+    #[must_use]
+    pub const fn with_size(self, size: Sectors) -> Self {
+        Self {
+            size,
+            recorded: size,
+            ..self
+        }
+    }
 }
 
 /// What tells after a crash which blocks may differ; a superblock has room for one.

@@ -371,9 +371,9 @@ fn progress(raw: &Raw, features: Features, role: Role) -> Progress {
 
 fn data_place(raw: &Raw, features: Features, here: Here) -> Result<DataPlace, Sb1Error> {
     let offset = Sector::new(raw.data_offset.get());
-    let size = Sectors::new(raw.data_size.get());
-    if size < DATA_SECTORS_MIN {
-        return Err(Sb1Error::DataSize(size));
+    let recorded = Sectors::new(raw.data_size.get());
+    if recorded < DATA_SECTORS_MIN {
+        return Err(Sb1Error::DataSize(recorded));
     }
     let moved = features.contains(Features::RESHAPE_ACTIVE.with(Features::NEW_OFFSET));
     let by = if moved { signed(raw.new_offset) } else { 0 };
@@ -387,7 +387,7 @@ fn data_place(raw: &Raw, features: Features, here: Here) -> Result<DataPlace, Sb
         MinorVersion::V1_0 => Some(Sectors::new(end.get())),
         MinorVersion::V1_1 | MinorVersion::V1_2 => end.distance_from(offset),
     };
-    if limit.is_none_or(|limit| limit < size) {
+    if limit.is_none_or(|limit| limit < recorded) {
         return Err(Sb1Error::DataBeyondDevice);
     }
     for start in [offset, new_offset] {
@@ -401,17 +401,11 @@ fn data_place(raw: &Raw, features: Features, here: Here) -> Result<DataPlace, Sb
             return Err(Sb1Error::DataBeyondDevice);
         }
     }
-    let latest = if offset > new_offset {
-        offset
-    } else {
-        new_offset
-    };
-    let size = end
-        .distance_from(latest)
-        .map_or(size, |room| room.min(size));
+    let room = end.distance_from(offset.max(new_offset));
     Ok(DataPlace {
         offset,
-        size,
+        size: room.map_or(recorded, |room| room.min(recorded)),
+        recorded,
         new_offset,
     })
 }

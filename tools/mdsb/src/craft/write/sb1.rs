@@ -100,11 +100,7 @@ fn member(image: &spec::Image, at: Sector, minor: MinorVersion) -> Result<Member
         .is_some_and(|log| !log.ranges.is_empty());
     Ok(MemberState {
         superblock: at,
-        data: DataPlace {
-            offset,
-            size,
-            new_offset: offset,
-        },
+        data: DataPlace::at_rest(offset, size),
         progress: match spec.recovered {
             None => Progress::Settled,
             Some(upto) => Progress::Recovering {
