@@ -13,7 +13,7 @@ use super::{ArrayState, DEVICES_MAX};
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::sb1::ResyncPoint;
 use crate::format::SB_MAGIC;
-use crate::units::{MemberNumber, Sectors, Slot};
+use crate::units::{MemberNumber, Sector, Sectors, Slot};
 
 /// The number of a block device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,17 +206,19 @@ impl Record<'_> {
             InternalBitmap::Present => SB_BITMAP_PRESENT,
             InternalBitmap::Absent => 0,
         };
-        // A checkpoint beyond what 32 bits can say is cut, which repeats some of the resync.
-        let checkpoint = match array.resync {
+        // A checkpoint beyond what 32 bits can say is cut, which repeats some of the resync. One at the start is left
+        // out, as by C while the array is written to: without its event it counts for nothing, and so does its place.
+        let (checkpoint, event) = match array.resync {
             ResyncPoint::Done => {
                 state |= SB_CLEAN;
-                u32::MAX
+                (u32::MAX, raw.events)
             }
-            ResyncPoint::From(sector) => u32::try_from(sector.get()).unwrap_or(u32::MAX),
+            ResyncPoint::From(Sector::ZERO) => (0, Count::new(0)),
+            ResyncPoint::From(at) => (u32::try_from(at.get()).unwrap_or(u32::MAX), raw.events),
         };
         raw.state = U32::new(state);
         raw.recovery_cp = U32::new(checkpoint);
-        raw.cp_events = raw.events;
+        raw.cp_events = event;
     }
 
     fn write_reshape(&self, raw: &mut Raw) -> Result<(), RecordError> {

@@ -246,6 +246,22 @@ fn the_checkpoint_counts_only_at_its_event() {
     );
 }
 
+/// As C writes an array that is being written to: the checkpoint has no event.
+#[test]
+fn a_dirty_array_has_no_checkpoint() {
+    let resync = ResyncPoint::From(Sector::ZERO);
+    let dirty = ArrayState { resync, ..array() };
+    let block = written(&record(&dirty), &[seat(0, in_sync(0))], 0);
+    assert_eq!(
+        [33, 41, 42, 43].map(|index| word(&block, index)),
+        [0, 0, 0, 0]
+    );
+    assert_eq!(
+        Sb0::parse(&block, DEVICE).map(|sb| sb.array().resync),
+        Ok(resync)
+    );
+}
+
 #[test]
 fn a_bitmap_lies_behind_the_superblock() {
     let array = array();
