@@ -73,6 +73,10 @@ pub static SUITE: Suite = Suite {
             name: "reshape_grows_by_a_member",
             run: reshape_grows_by_a_member,
         },
+        Case {
+            name: "reshape_records_before_it_overwrites",
+            run: reshape_records_before_it_overwrites,
+        },
     ],
 };
 
@@ -511,4 +515,38 @@ fn reshape_grows_by_a_member() -> Verdict {
         position = position.advanced(step.progress);
     }
     ensure(reshape.next(&position) == Next::Done, "done", 480)
+}
+
+/// Direction, members before and after, recorded, reached, and whether the superblocks go first. In member sectors the
+/// step writes from `w`, reads from `r`, and a restart reads from `s`.
+const RECORDS: [(Direction, usize, usize, u64, u64, Metadata); 8] = [
+    // w 24, r 24, s 8: it overwrites what it reads itself.
+    (Direction::Forward, 2, 3, 16, 32, Metadata::NotNeeded),
+    // w 32, r 40, s 32: what a restart reads begins where the step ends.
+    (Direction::Forward, 2, 3, 40, 48, Metadata::NotNeeded),
+    (Direction::Forward, 2, 3, 32, 48, Metadata::WriteFirst),
+    (Direction::Forward, 2, 3, 48, 48, Metadata::NotNeeded),
+    // The same mirrored: w 24, r 24, s 32.
+    (Direction::Backward, 3, 2, 48, 32, Metadata::NotNeeded),
+    // w 40, r 32, s 40.
+    (Direction::Backward, 3, 2, 64, 48, Metadata::NotNeeded),
+    (Direction::Backward, 3, 2, 80, 48, Metadata::WriteFirst),
+    (Direction::Backward, 3, 2, 48, 48, Metadata::NotNeeded),
+];
+
+fn reshape_records_before_it_overwrites() -> Verdict {
+    let layout = ParityLayout::Raid5(Raid5Layout::LeftSymmetric);
+    for (n, (direction, old, new, recorded, reached, wanted)) in (0u64..).zip(RECORDS) {
+        let (old, new) = (parity(layout, old, 20)?, parity(layout, new, 20)?);
+        let size = old.array_size().min(new.array_size());
+        let reshape =
+            Raid5Reshape::new(old, new, direction, OffsetChange(0), size).map_err(|_| SETUP)?;
+        let position =
+            Position::resumed(direction, Sector::new(recorded)).advanced(Sector::new(reached));
+        let Next::Step(step) = reshape.next(&position) else {
+            return ensure(false, "a step", n);
+        };
+        ensure(step.metadata == wanted, "whether to record first", n)?;
+    }
+    Ok(())
 }

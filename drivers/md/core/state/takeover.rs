@@ -458,6 +458,14 @@ mod tests {
     }
 
     #[test]
+    fn raid6_has_at_most_254_slots() {
+        let slots = |n| geometry(Level::Raid6, &source(Level::Raid5, 2, n, 0)).map(|(_, n, _)| n);
+        assert_eq!(slots(2), Err(Refusal::Slots));
+        assert_eq!((slots(3), slots(253)), (Ok(4), Ok(254)));
+        assert_eq!(slots(254), Err(Refusal::Slots));
+    }
+
+    #[test]
     fn raid0_needs_the_parity_member_gone() {
         let gone = Source {
             last_slot: LastSlot::Empty,
