@@ -12,6 +12,8 @@ rounds=25
 [[ ${RMD_KERNEL:-} != debug ]] || rounds=5
 
 put N $MD_PARAMS/legacy_async_del_gendisk
+# A node that udev had found, and opens when its array is gone, would make the array anew.
+put N $MD_PARAMS/create_on_open
 
 step "200 arrays, created and stopped"
 for ((i = 0; i < 100; i++)); do
@@ -21,7 +23,7 @@ done
 same "arrays" 200 "$(arrays)"
 same "first named minor" 512 "$(stat -c %Lr /dev/md_name0 2>/dev/null || cut -d: -f2 /sys/block/md_name0/dev)"
 for ((i = 0; i < 100; i++)); do
-	mdadm --quiet --stop "/dev/md$i"
+	command mdadm --quiet --stop "/dev/md$i"
 	put clear "/sys/block/md_name$i/md/array_state"
 done
 same "arrays left" 0 "$(arrays)"
@@ -29,11 +31,13 @@ same "arrays left" 0 "$(arrays)"
 step "a stopped array can be created again at once, many times"
 for ((i = 0; i < 4 * rounds; i++)); do
 	new_array md5
-	mdadm --quiet --stop /dev/md5
+	command mdadm --quiet --stop /dev/md5
 done
 same "arrays left" 0 "$(arrays)"
 
 step "opening a node creates its array, closing it takes it away"
+settled
+put Y $MD_PARAMS/create_on_open
 mknod /tmp/md77 b 9 77
 exec 3</tmp/md77
 [[ -d /sys/block/md77/md ]] || fail "opening the node did not create md77"
@@ -50,9 +54,9 @@ exec 3</tmp/md_d1
 [[ -d /sys/block/md_d1/md ]] || fail "opening the node did not create md_d1"
 exec 3<&-
 same "STOP_ARRAY" OK "$(ioctl /tmp/md_d1 0x932)"
+settled
 put N $MD_PARAMS/create_on_open
 same "create_on_open=N" ENXIO "$(errno_of cat /tmp/md77)"
-put Y $MD_PARAMS/create_on_open
 same "arrays left" 0 "$(arrays)"
 
 step "settings keep an array that nobody has open; without any it goes with its last user"

@@ -56,7 +56,7 @@ for metadata in 1.2 1.0 0.90; do
 	grep -q '\[2/2\] \[UU\]' /proc/mdstat || fail "mdstat: $(cat /proc/mdstat)"
 
 	step "a write makes it dirty, quiet makes it clean"
-	put 5 $MD/safe_mode_delay
+	put 100 $MD/safe_mode_delay
 	dd if=/dev/urandom of=/dev/md0 bs=4k count=1 oflag=direct status=none
 	same "array_state" active "$(state)"
 	same "superblock" active "$(superblock_state /dev/vda)"

@@ -126,7 +126,7 @@ same "array_state" readonly "$(cat $md/array_state)"
 same "a write" EPERM "$(errno_of dd if=/dev/zero of=/dev/md0 bs=4k count=1 oflag=direct)"
 mdadm --quiet --readwrite /dev/md0
 same "array_state" clean "$(cat $md/array_state)"
-put read-auto $md/array_state
+set_state read-auto md0
 same "array_state" read-auto "$(cat $md/array_state)"
 dd if=/dev/zero of=/dev/md0 bs=4k count=1 oflag=direct status=none
 same "array_state after a write" clean "$(cat $md/array_state)"
@@ -135,13 +135,13 @@ step "an array that is open is not stopped"
 exec 3</dev/md0
 same "stop" 1 "$(mdadm --quiet --stop /dev/md0 2>/dev/null && echo 0 || echo 1)"
 exec 3<&-
-put inactive $md/array_state
+set_state inactive md0
 same "array_state" inactive "$(cat $md/array_state)"
 same "size of the disk" 0 "$(cat /sys/block/md0/size)"
 [[ ! -e $md/bitmap ]] || fail "bitmap/ is left"
 put active $md/array_state
 same "array_state" clean "$(cat $md/array_state)"
-put clear $md/array_state
+set_state clear md0
 same "arrays left" 0 "$(arrays)"
 
 step "a member short, foreign or damaged"

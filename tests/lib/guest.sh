@@ -72,6 +72,27 @@ takes() {
 	same "contents of $2" "${3-$1}" "$(cat "$2")"
 }
 
+# Who closes a disk that it had open for writing makes udev open it, to see what is on it now; and so do the events of an
+# array that starts, stops or changes. Until udev is done the array is in use, and stopping it, or making it read-only,
+# is rightly refused with EBUSY: as much a matter of luck as of the load of the machine. So before such a word:
+
+# settled: waits until udev has looked at all that happened. Nothing a scenario has closed is open after that.
+settled() {
+	udevadm settle --timeout=300 || fail "udev does not settle"
+}
+
+# mdadm ARGUMENT...: mdadm, once udev has settled.
+mdadm() {
+	settled
+	command mdadm "$@"
+}
+
+# set_state WORD ARRAY: writes array_state of an array (md0) once udev has settled.
+set_state() {
+	settled
+	put "$1" "/sys/block/$2/md/array_state" || fail "$2 does not become $1"
+}
+
 # new_array NAME: creates an array.
 new_array() {
 	put "$1" $MD_PARAMS/new_array || fail "array $1 was not created"
