@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The two Debian roots of the testbed. The guest root holds what runs inside a virtual machine (and QEMU for hosts
-# that have none); the toolchain root is a copy of it with compilers, made only for hosts whose own toolchain cannot
+# The two Debian roots of the testbed. The guest root holds what runs inside a virtual machine, and the QEMU that runs
+# it; the toolchain root is a copy of it with compilers, made only for hosts whose own toolchain cannot
 # build this kernel. Mirrors and proxies are those of this machine's apt configuration.
 #
 # Needs lib/common.sh.
@@ -80,7 +80,7 @@ need_debootstrap() {
     [[ -x /usr/sbin/debootstrap && -e /usr/share/keyrings/debian-archive-keyring.gpg ]] && return 0
     say "installing debootstrap and debian-archive-keyring with apt-get"
     { apt-get update && apt-get install -y --no-install-recommends debootstrap debian-archive-keyring; } >&2 ||
-        die "could not install debootstrap; install it by hand and run this again."
+        die "could not install debootstrap: check the network, or install it by hand, and run this again."
 }
 
 # write_apt_setup ROOT SITE SECURITY_SITE: package sources of a root: the release, its updates and backports (for
@@ -145,6 +145,8 @@ build_guest_root() {
             "mirror with RMD_MIRROR=URL."
     security=$(site_with_suite "$SUITE-security") || security=
     rm -rf "$dir/root" "$dir/root.partial"
+    # shellcheck disable=SC2034 # step says it
+    local STEP_HINT="check the network and run this again"
     step "guest root: Debian $SUITE with mdadm, fio, QEMU" "$dir/log" \
         populate_guest "$dir/root.partial" "$site" "$security"
     mv "$dir/root.partial" "$dir/root"
@@ -180,6 +182,8 @@ build_toolchain_root() {
     need_root "setting up the toolchain root"
     need_space 4 "the toolchain root"
     rm -rf "$dir/root" "$dir/root.partial"
+    # shellcheck disable=SC2034 # step says it
+    local STEP_HINT="check the network and run this again"
     step "toolchain root: rustc, clang, gcc, bindgen" "$dir/log" populate_toolchain "$dir/root.partial"
     mv "$dir/root.partial" "$dir/root"
 }
