@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# The set-up: what it says when it cannot go on, and that an entry of the cache is never half valid, whoever builds it at
-# the same time and whenever a builder is interrupted.
+# The set-up: what it says when it cannot go on, and that an entry of the cache is never half valid, whoever builds it
+# at the same time and whenever a builder is interrupted.
 
 set -euo pipefail
 
