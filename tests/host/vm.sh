@@ -88,7 +88,7 @@ in_guest allowed 0 --allow-splat "$work/script.sh" <<'END'
 echo 'BUG: sleeping function called from invalid context' >/dev/kmsg
 END
 
-in_guest slow 98 --timeout 60 "$work/script.sh" <<'END'
+RMD_PATIENCE=1 in_guest slow 98 --timeout 60 "$work/script.sh" <<'END'
 echo 'still streamed'
 sleep 600
 END
