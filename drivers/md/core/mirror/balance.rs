@@ -192,20 +192,26 @@ pub fn choose_raid10(
     if order == ReadOrder::First {
         return first(length, candidates);
     }
-    let whole = candidates
-        .clone()
-        .filter(|candidate| candidate.is_whole(length));
-    let count = how_many(whole.clone());
     let cost = |candidate: &Candidate| match copies {
         Copies::Near | Copies::NearAndFar if candidate.in_flight == 0 => 0,
         Copies::Near => candidate.distance(),
         Copies::Far | Copies::NearAndFar => candidate.start.get(),
     };
-    let solid = whole.clone().filter(|candidate| candidate.media.is_solid());
+    let (mut able, mut solid, mut cheapest) = (0_u32, None, None);
+    // One walk, as finding where a copy lies is what costs.
+    let whole = candidates
+        .clone()
+        .filter(|candidate| candidate.is_whole(length));
+    for candidate in whole {
+        able = able.saturating_add(1);
+        lower(&mut cheapest, cost(&candidate), candidate.place);
+        if candidate.media.is_solid() {
+            lower(&mut solid, candidate.in_flight.into(), candidate.place);
+        }
+    }
     solid
-        .min_by_key(|candidate| candidate.in_flight)
-        .or_else(|| whole.min_by_key(cost))
-        .map(|candidate| with_others(candidate.choice(length), count))
+        .or(cheapest)
+        .map(|(_, place)| among(able, place, length))
         .or_else(|| longest(length, candidates))
 }
 
@@ -218,18 +224,6 @@ pub fn prefer_replacement(
     replacement
         .filter(|replacement| replacement.is_valid(length))
         .or(main)
-}
-
-/// `count()` without a way to panic.
-fn how_many(candidates: impl Iterator<Item = Candidate>) -> u32 {
-    candidates.fold(0, |count: u32, _| count.saturating_add(1))
-}
-
-fn with_others(choice: Choice, able: u32) -> Choice {
-    Choice {
-        fail_fast: FailFast::Yes.among(able),
-        ..choice
-    }
 }
 
 /// The first copy that can be read. Where an earlier one has bad blocks, nothing beyond them is read from a later one.
@@ -261,26 +255,80 @@ fn longest(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Opti
 
 /// The best of the copies that are whole: the one that goes on with a stream; else, with an idle member or solid media
 /// about, the one with the least to do; else the closest.
-fn best_of_whole(
-    length: Sectors,
-    candidates: impl Iterator<Item = Candidate> + Clone,
-) -> Option<Choice> {
-    let whole = candidates.filter(|candidate| candidate.is_whole(length));
-    let count = how_many(whole.clone());
-    let least = whole.clone().min_by_key(load)?;
-    let candidate = if let Some(streaming) = whole.clone().find(keeps_stream) {
-        streaming
-    } else if load(&least) == 0 {
-        least
-    } else if let Some(streaming) = whole.clone().filter(is_next).last() {
-        // Its stream is long enough to hop, but there is no idle member to hop to.
-        streaming
-    } else if whole.clone().any(|candidate| candidate.media.is_solid()) {
-        least
-    } else {
-        whole.min_by_key(Candidate::distance)?
+fn best_of_whole(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Option<Choice> {
+    let mut seen = Survey::NOTHING;
+    for candidate in candidates.filter(|candidate| candidate.is_whole(length)) {
+        seen.add(&candidate);
+    }
+    Some(among(seen.able, seen.best()?, length))
+}
+
+/// The choice of one of so many.
+const fn among(able: u32, place: Place, length: Sectors) -> Choice {
+    Choice {
+        place,
+        length,
+        fail_fast: FailFast::Yes.among(able),
+    }
+}
+
+/// Keeps the first of those with the lowest cost.
+fn lower(best: &mut Option<(u64, Place)>, cost: u64, place: Place) {
+    if best.is_none_or(|(least, _)| cost < least) {
+        *best = Some((cost, place));
+    }
+}
+
+/// What one walk over the copies finds; every read takes it, so there is only one.
+struct Survey {
+    /// How many there are.
+    able: u32,
+    /// Whether any is on solid media.
+    solid: bool,
+    /// The first of those with the least to do.
+    least: Option<(u64, Place)>,
+    /// The first of the closest.
+    nearest: Option<(u64, Place)>,
+    /// The first that should go on with its stream.
+    streaming: Option<Place>,
+    /// The last that could.
+    next: Option<Place>,
+}
+
+impl Survey {
+    const NOTHING: Self = Self {
+        able: 0,
+        solid: false,
+        least: None,
+        nearest: None,
+        streaming: None,
+        next: None,
     };
-    Some(with_others(candidate.choice(length), count))
+
+    fn add(&mut self, candidate: &Candidate) {
+        self.able = self.able.saturating_add(1);
+        self.solid |= candidate.media.is_solid();
+        lower(&mut self.least, load(candidate).into(), candidate.place);
+        lower(&mut self.nearest, candidate.distance(), candidate.place);
+        if is_next(candidate) {
+            self.next = Some(candidate.place);
+            if self.streaming.is_none() && !may_hop(candidate) {
+                self.streaming = Some(candidate.place);
+            }
+        }
+    }
+
+    fn best(&self) -> Option<Place> {
+        let (load, least) = self.least?;
+        match (self.streaming, self.next) {
+            (Some(streaming), _) => Some(streaming),
+            _ if load == 0 => Some(least),
+            // Its stream is long enough to hop, but there is no idle member to hop to.
+            (None, Some(next)) => Some(next),
+            (None, None) if self.solid => Some(least),
+            (None, None) => self.nearest.map(|(_, place)| place),
+        }
+    }
 }
 
 /// Whether the request is what the member was about to be read for.
@@ -288,13 +336,12 @@ fn is_next(candidate: &Candidate) -> bool {
     candidate.stream.next == candidate.start || candidate.head == candidate.start
 }
 
-/// Whether it is, and the member should go on with it: a solid one hops after its optimal length.
-fn keeps_stream(candidate: &Candidate) -> bool {
-    let may_hop = match candidate.media {
+/// Whether the member need not go on with its stream: a solid one hops after its optimal length.
+fn may_hop(candidate: &Candidate) -> bool {
+    match candidate.media {
         Media::Rotating => false,
         Media::Solid { optimal } => candidate.stream.is_at_least(optimal),
-    };
-    is_next(candidate) && !may_hop
+    }
 }
 
 /// The requests in flight, and one more for a member in the middle of a stream so that an idle one is preferred.
