@@ -22,6 +22,7 @@ boot() {
     }
 }
 
+# shellcheck disable=SC2016 # expanded in the guest
 prelude='
 set -e
 source "$RMD_TOP/tests/lib/guest.sh"
