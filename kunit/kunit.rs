@@ -17,6 +17,7 @@ mod disk;
 mod fan;
 mod sync;
 mod sysfs;
+mod system;
 
 use kernel::prelude::*;
 
@@ -28,11 +29,15 @@ module! {
     license: "GPL",
 }
 
-/// The suites run when the module is loaded; there is nothing else to do.
-struct Tests;
+/// The suites run when the module is loaded; what is left to do is to show something to user space.
+struct Tests {
+    _shown: system::Shown,
+}
 
 impl kernel::Module for Tests {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        Ok(Self)
+        Ok(Self {
+            _shown: system::Shown::new()?,
+        })
     }
 }

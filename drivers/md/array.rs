@@ -8,8 +8,8 @@
 //! 2. the suspension of I/O ([`Array::reconfigure`]): the running array changes;
 //! 3. the configuration ([`Array::configure`]): settings and members;
 //! 4. [`node::Place`]: the disk and the `md/` directory, held while they are created or looked at;
-//! 5. `Registry::arrays`, [`life::Life`] and [`tracking::Tracking`]: spin locks or short sections, nothing is taken
-//!    under them.
+//! 5. `Registry::arrays`, the [`status`], [`life::Life`] and [`tracking::Tracking`]: spin locks or short sections,
+//!    nothing is taken under them.
 //!
 //! Nothing waits for the removal of a sysfs file while it holds any of them. I/O of the array may wait for the array's
 //! thread, which takes the configuration and nothing above it: so nobody waits for such I/O, nor allocates memory by
@@ -26,6 +26,7 @@ pub(crate) mod registry;
 mod run;
 mod sb_io;
 pub(crate) mod service;
+pub(crate) mod status;
 pub(crate) mod tracking;
 
 use crate::member::entry::Entry;
@@ -47,12 +48,15 @@ use kernel_ext::{
 use life::{Hold, Life, Use};
 use live::Live;
 use node::Place;
-use registry::Registry;
+use registry::{Name, Registry};
 use run::Running;
+use status::Status;
 
 /// An array, from the creation of its disk to the last close of that.
 #[pin_data]
 pub(crate) struct Array {
+    /// The name of its disk.
+    pub(crate) name: Name,
     /// The number of its disk.
     pub(crate) number: DeviceNumber,
     /// Where it is listed.
@@ -64,6 +68,9 @@ pub(crate) struct Array {
     #[pin]
     place: Place,
     live: Gated<Live>,
+    /// What the configuration last left to be told; `None` when memory was short.
+    #[pin]
+    status: Mutex<Option<Arc<Status>>>,
     /// Partitions must be read again.
     changed: Atomic<bool>,
     #[pin]
@@ -83,15 +90,24 @@ impl WorkItem for Array {
 }
 
 impl Array {
-    fn new(number: DeviceNumber, hold: Hold, registry: Arc<Registry>) -> Result<Arc<Self>> {
+    fn new(
+        name: Name,
+        number: DeviceNumber,
+        hold: Hold,
+        registry: Arc<Registry>,
+    ) -> Result<Arc<Self>> {
         let live = Gated::new()?;
+        let config = Config::default();
+        let status = Arc::new(Status::of(&config, number)?, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
+                name,
                 number,
                 registry,
                 live,
                 changed: Atomic::new(false),
-                config <- new_mutex!(Config::default()),
+                config <- new_mutex!(config),
+                status <- new_mutex!(Some(status)),
                 life <- Life::new(hold),
                 place <- Place::new(),
                 removal <- new_work!("Array::removal"),
@@ -122,7 +138,10 @@ impl Array {
         }
         Ok(Configuration {
             array: self,
-            config,
+            config: Locked {
+                guard: config,
+                changed: false,
+            },
             suspension,
             _no_io: no_io,
             departed: KVec::new(),
@@ -223,11 +242,33 @@ pub(crate) enum Removal {
 /// removal waits for attribute functions and the like, which may be waiting for a lock.
 pub(crate) struct Configuration<'a> {
     array: &'a Array,
-    config: MutexGuard<'a, Config>,
+    config: Locked<'a>,
     suspension: Option<Suspended<'a, Live>>,
     _no_io: NoIo,
     departed: KVec<Entry>,
     retired: Option<Running>,
+}
+
+/// Settings and members while they are locked.
+struct Locked<'a> {
+    guard: MutexGuard<'a, Config>,
+    /// Whether somebody may have changed them since the status was kept.
+    changed: bool,
+}
+
+impl core::ops::Deref for Locked<'_> {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.guard
+    }
+}
+
+impl core::ops::DerefMut for Locked<'_> {
+    fn deref_mut(&mut self) -> &mut Config {
+        self.changed = true;
+        &mut self.guard
+    }
 }
 
 impl Configuration<'_> {
@@ -253,7 +294,8 @@ impl core::ops::DerefMut for Configuration<'_> {
 
 impl Drop for Configuration<'_> {
     fn drop(&mut self) {
+        self.publish();
         self.array.life.set_configured(self.config.is_configured());
-        self.departed = self.config.departed();
+        self.departed = self.config.guard.departed();
     }
 }

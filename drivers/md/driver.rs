@@ -69,20 +69,20 @@ impl kernel::Module for Module {
     fn init(_module: &'static ThisModule) -> Result<Self> {
         let driver = Driver::new()?;
         let registry = driver.registry.clone();
-        let published = DRIVER.publish(driver.clone())?;
+        // First, as it is what the C driver has, too: nothing of ours may get in the way of that one.
         let md = Major::register(Some(MD_MAJOR), c"md").inspect_err(|_| {
             pr_err!("major {MD_MAJOR} is taken: is the C md driver loaded? (rmmod it first)\n");
         })?;
         let mdp = Major::register(None, c"mdp")?;
         registry.set_mdp_major(mdp.number());
-        let mdstat = proc::File::create(c"mdstat", Mdstat::new(driver.clone())?)?;
         Ok(Self {
             _md: md,
             _mdp: mdp,
-            _reboot: Notifier::register(driver, Priority::FIRST)?,
+            _reboot: Notifier::register(driver.clone(), Priority::FIRST)?,
             _sysctl: sysctl::register()?,
-            _mdstat: mdstat,
-            _published: published,
+            _mdstat: proc::File::create(c"mdstat", Mdstat::new(driver.clone())?)?,
+            // Last, as arrays can be created from here on: when something above fails there is none.
+            _published: DRIVER.publish(driver)?,
             registry,
         })
     }

@@ -3,7 +3,7 @@
 //! A kernel object of our own type, with a directory in sysfs.
 
 use super::{attribute::Page, Attribute, Dirent, Group};
-use crate::bindings;
+use crate::{bindings, module::ModuleRef};
 use core::{ffi::CStr, marker::PhantomData, ptr::NonNull};
 use kernel::{
     error::{from_result, to_result},
@@ -147,7 +147,8 @@ impl<T: Payload> Vtable<T> {
                 .removes_itself
                 .is_some_and(|test| test(text))
                 // SAFETY: Called from within this attribute's store function, on its own object and attribute.
-                .then(|| unsafe { Unprotected::new(kobj, attr) });
+                .then(|| unsafe { Unprotected::new(kobj, attr) })
+                .transpose()?;
             store(this, text)?;
             isize::try_from(len).map_err(|_| EOVERFLOW)
         })
@@ -162,24 +163,34 @@ impl<T: Payload> Vtable<T> {
     }
 }
 
-/// A running store function that does not keep its own file from being removed.
-struct Unprotected(*mut bindings::kernfs_node);
+/// A running store function that does not keep its own file from being removed. As nobody waits for it, the module
+/// must not go before it.
+struct Unprotected {
+    node: *mut bindings::kernfs_node,
+    _module: ModuleRef,
+}
 
 impl Unprotected {
     /// # Safety
     ///
     /// To be called from the store function of `attr` of `kobj`, at most once a call.
-    unsafe fn new(kobj: *mut bindings::kobject, attr: *const bindings::attribute) -> Self {
-        // SAFETY: The caller is the running store function.
-        Self(unsafe { bindings::sysfs_break_active_protection(kobj, attr) })
+    ///
+    /// `ENODEV` while the module is being unloaded, which removes the file anyway.
+    unsafe fn new(kobj: *mut bindings::kobject, attr: *const bindings::attribute) -> Result<Self> {
+        let module = ModuleRef::get().ok_or(ENODEV)?;
+        Ok(Self {
+            // SAFETY: The caller is the running store function.
+            node: unsafe { bindings::sysfs_break_active_protection(kobj, attr) },
+            _module: module,
+        })
     }
 }
 
 impl Drop for Unprotected {
     fn drop(&mut self) {
-        if !self.0.is_null() {
+        if !self.node.is_null() {
             // SAFETY: The node is what `sysfs_break_active_protection` returned, given back once.
-            unsafe { bindings::sysfs_unbreak_active_protection(self.0) };
+            unsafe { bindings::sysfs_unbreak_active_protection(self.node) };
         }
     }
 }

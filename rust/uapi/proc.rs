@@ -84,7 +84,7 @@ impl<T: Contents> Vtable<T> {
         // SAFETY: `proc_ops` consists of a flag word and function pointers that may be null.
         let mut ops: bindings::proc_ops = unsafe { core::mem::zeroed() };
         ops.proc_open = Some(Self::open);
-        ops.proc_read = Some(bindings::seq_read);
+        ops.proc_read_iter = Some(bindings::seq_read_iter);
         ops.proc_lseek = Some(bindings::seq_lseek);
         ops.proc_release = Some(bindings::seq_release);
         ops.proc_poll = Some(Self::poll);

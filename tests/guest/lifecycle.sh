@@ -53,7 +53,18 @@ mknod /tmp/md_d1 b "$mdp" 64
 exec 3</tmp/md_d1
 [[ -d /sys/block/md_d1/md ]] || fail "opening the node did not create md_d1"
 exec 3<&-
+refuses EEXIST md_d1 $MD_PARAMS/new_array
 same "STOP_ARRAY" OK "$(ioctl /tmp/md_d1 0x932)"
+# A partition's node stands for its array.
+mknod /tmp/md_d0p5 b "$mdp" 5
+same "a partition that is not there" ENXIO "$(errno_of cat /tmp/md_d0p5)"
+same "number of md_d0" "$mdp:0" "$(cat /sys/block/md_d0/dev)"
+mknod /tmp/md_d0 b "$mdp" 0
+same "STOP_ARRAY" OK "$(ioctl /tmp/md_d0 0x932)"
+# Who was given that name keeps it.
+new_array md_d1
+same "a node whose name is taken" ENXIO "$(errno_of cat /tmp/md_d1)"
+put clear /sys/block/md_d1/md/array_state
 settled
 put N $MD_PARAMS/create_on_open
 same "create_on_open=N" ENXIO "$(errno_of cat /tmp/md77)"

@@ -53,6 +53,16 @@ import fcntl, os, struct
 version = fcntl.ioctl(os.open("/dev/md3", os.O_RDONLY), 0x800c0910, bytes(12))
 print("%d.%d.%d" % struct.unpack("3i", version))')"
 
+step "an array without members has no data"
+same "size" 0 "$(cat /sys/block/md3/size)"
+same "reading" 0 "$(head -c 512 /dev/md3 | wc -c)"
+same "writing" ENOSPC "$(errno_of dd if=/dev/zero of=/dev/md3 bs=512 count=1)"
+same "making it read-only" ENODEV "$(errno_of blockdev --setro /dev/md3)"
+same "heads and sectors" "2 4" "$(python3 -c '
+import fcntl, os, struct
+geometry = fcntl.ioctl(os.open("/dev/md3", os.O_RDONLY), 0x301, bytes(16))
+print(*struct.unpack("BB", geometry[:2]))')"
+
 step "ioctls without the right"
 for number in 0x40140921 0x0922 0x40480923 0x400c0930 0x0932 0x0933 0x0934; do
 	same "ioctl $number as nobody" EACCES "$(setpriv --reuid=65534 --clear-groups --bounding-set=-all \

@@ -2,15 +2,14 @@
 
 //! What the ioctls tell of an array.
 
-use super::config::{Config, LevelSetting};
+use super::{
+    config::{Config, LevelSetting},
+    status::is_clean,
+};
+use crate::member::entry::Entry;
 use kernel_ext::block::major::DeviceNumber;
 use md_core::{
-    state::{
-        array::{Access, Array as State},
-        clean::Dirtiness,
-        member::Member as MemberState,
-    },
-    units::MemberNumber,
+    state::member::Member as MemberState,
     words::{
         array::MetadataVersion,
         ioctl::{ArrayInfo, DiskInfo, Version},
@@ -49,7 +48,7 @@ impl Config {
             md_minor: i32::try_from(number.minor()).unwrap_or(-1),
             not_persistent,
             utime: u32::try_from(self.utime).unwrap_or(u32::MAX),
-            state: if self.is_clean() {
+            state: if is_clean(self.state()) {
                 ArrayInfo::STATE_CLEAN
             } else {
                 0
@@ -68,25 +67,8 @@ impl Config {
         i32::try_from(count).unwrap_or(i32::MAX)
     }
 
-    /// Whether a crash now would leave the array as it is.
-    fn is_clean(&self) -> bool {
-        match self.state() {
-            State::Clear | State::Inactive => false,
-            State::Running {
-                access: Access::Writable(dirtiness),
-                ..
-            } => dirtiness == Dirtiness::Clean,
-            State::Running { .. } => true,
-        }
-    }
-
-    /// The answer to `GET_DISK_INFO` for the member of a number.
-    pub(crate) fn disk_info(&self, number: i32) -> DiskInfo {
-        let wanted = u32::try_from(number).map(MemberNumber::new);
-        let found = self.members.iter().find(|entry| Ok(entry.number) == wanted);
-        let Some(entry) = found else {
-            return DiskInfo::absent(number);
-        };
+    /// The answer to `GET_DISK_INFO` for a member.
+    pub(super) fn disk_info_of(&self, entry: &Entry) -> DiskInfo {
         let mut state = match entry.state {
             MemberState::Faulty { .. } => DiskInfo::STATE_FAULTY,
             MemberState::InSync(_) => DiskInfo::STATE_ACTIVE | DiskInfo::STATE_SYNC,
@@ -101,7 +83,7 @@ impl Config {
         }
         let device = entry.device().number();
         DiskInfo {
-            number,
+            number: i32::try_from(entry.number.get()).unwrap_or(i32::MAX),
             major: i32::try_from(device.major()).unwrap_or(-1),
             minor: i32::try_from(device.minor()).unwrap_or(-1),
             raid_disk: entry.slot().map_or(-1, |slot| i32::from(slot.get())),

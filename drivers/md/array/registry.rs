@@ -6,9 +6,13 @@ use super::{
     life::{Hold, Use},
     Array,
 };
-use crate::driver::{MDP_MINOR_SHIFT, MD_MAJOR};
+use crate::{
+    driver::{MDP_MINOR_SHIFT, MD_MAJOR},
+    error::OrErrno,
+};
 use kernel::{
     prelude::*,
+    str::CString,
     sync::{
         atomic::{Atomic, Relaxed},
         new_condvar, new_mutex, Arc, CondVar, Mutex,
@@ -30,22 +34,16 @@ const FIRST_NAMED_MINOR: u32 = 512;
 /// What names and numbers there are.
 struct Arrays {
     /// Oldest first.
-    list: KVec<Entry>,
+    list: KVec<Arc<Array>>,
     /// Where the search for a named array's minor goes on.
     next_minor: u32,
     /// The module is going: no more arrays.
     closed: bool,
 }
 
-struct Entry {
-    array: Arc<Array>,
-    /// The name it was given; `None` for one named after its number.
-    name: Option<Name>,
-}
-
 impl Arrays {
     fn has_number(&self, number: DeviceNumber) -> bool {
-        self.list.iter().any(|entry| entry.array.number == number)
+        self.list.iter().any(|array| array.number == number)
     }
 
     /// A free number for an array with a name.
@@ -107,6 +105,17 @@ impl Wanted {
     }
 }
 
+/// What the disk of an array is called that was given no name.
+fn name_of(number: DeviceNumber) -> Result<Name> {
+    let minor = number.minor();
+    let name = if number.major() == MD_MAJOR {
+        CString::try_from_fmt(fmt!("md{minor}"))?
+    } else {
+        CString::try_from_fmt(fmt!("md_d{}", minor >> MDP_MINOR_SHIFT))?
+    };
+    Name::new(name.to_bytes()).or_errno()
+}
+
 impl Registry {
     pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
         let removals = OwnedQueue::new(c"md_misc")?;
@@ -140,7 +149,7 @@ impl Registry {
         let array = this.enlist(this.clone(), wanted)?;
         // Without a setting and unheld the array goes with its creator's use.
         let _use = Use::new(array.clone());
-        let created = this.place(&array, wanted);
+        let created = this.place(&array);
         if created.is_err() {
             // It has no disk: nobody can ever use it.
             array.life().end_all_holds();
@@ -149,24 +158,18 @@ impl Registry {
     }
 
     /// Gives a new array its disk.
-    fn place(&self, array: &Arc<Array>, wanted: Wanted) -> Result {
+    fn place(&self, array: &Arc<Array>) -> Result {
         let number = array.number;
         let mut numbers = Numbers {
             first: number,
             minors: 1,
         };
-        let place = array.place();
-        match wanted {
-            Wanted::Named(name) => place.create(numbers, format_args!("{name}"), array.clone()),
-            Wanted::Node(_) if number.major() == MD_MAJOR => {
-                place.create(numbers, format_args!("md{}", number.minor()), array.clone())
-            }
-            Wanted::Node(_) => {
-                let unit = number.minor() >> MDP_MINOR_SHIFT;
-                numbers.minors = 1 << MDP_MINOR_SHIFT;
-                place.create(numbers, format_args!("md_d{unit}"), array.clone())
-            }
+        if number.major() != MD_MAJOR {
+            numbers.minors = 1 << MDP_MINOR_SHIFT;
         }
+        array
+            .place()
+            .create(numbers, format_args!("{}", array.name), array.clone())
     }
 
     /// Puts a new array on the list, with its name and number reserved.
@@ -176,23 +179,19 @@ impl Registry {
             return Err(ENODEV);
         }
         let (number, hold, name) = match wanted {
-            Wanted::Named(name) => {
-                if arrays.list.iter().any(|entry| entry.name == Some(name)) {
-                    return Err(EEXIST);
-                }
-                (arrays.free_number()?, Hold::UntilStop, Some(name))
+            Wanted::Named(name) => (arrays.free_number()?, Hold::UntilStop, name),
+            Wanted::Node(number) => {
+                let number = self.unit_of(number)?;
+                (number, Hold::UntilIoctl, name_of(number)?)
             }
-            Wanted::Node(number) => (self.unit_of(number)?, Hold::UntilIoctl, None),
         };
-        if arrays.has_number(number) {
+        // A partitionable array's name may have been given to another.
+        let is_taken = |array: &Arc<Array>| array.number == number || array.name == name;
+        if arrays.list.iter().any(is_taken) {
             return Err(EEXIST);
         }
-        let array = Array::new(number, hold, this)?;
-        let entry = Entry {
-            array: array.clone(),
-            name,
-        };
-        arrays.list.push(entry, GFP_KERNEL)?;
+        let array = Array::new(name, number, hold, this)?;
+        arrays.list.push(array.clone(), GFP_KERNEL)?;
         Ok(array)
     }
 
@@ -220,11 +219,11 @@ impl Registry {
         let position = arrays
             .list
             .iter()
-            .position(|entry| core::ptr::eq(&*entry.array, array));
-        let entry = position.and_then(|at| arrays.list.remove(at).ok());
+            .position(|listed| core::ptr::eq(&**listed, array));
+        let listed = position.and_then(|at| arrays.list.remove(at).ok());
         drop(arrays);
         // Possibly the last reference: not to be dropped under the lock.
-        drop(entry);
+        drop(listed);
         self.gone.notify_all();
     }
 
@@ -232,8 +231,8 @@ impl Registry {
     pub(crate) fn snapshot(&self) -> Result<KVec<Arc<Array>>> {
         let arrays = self.arrays.lock();
         let mut list = KVec::with_capacity(arrays.list.len(), GFP_KERNEL)?;
-        for entry in arrays.list.iter().rev() {
-            list.push(entry.array.clone(), GFP_KERNEL)?;
+        for array in arrays.list.iter().rev() {
+            list.push(array.clone(), GFP_KERNEL)?;
         }
         Ok(list)
     }
@@ -255,21 +254,13 @@ impl Registry {
     }
 
     fn last(&self) -> Option<Arc<Array>> {
-        self.arrays
-            .lock()
-            .list
-            .last()
-            .map(|entry| entry.array.clone())
+        self.arrays.lock().list.last().cloned()
     }
 
     /// Waits until somebody else's removal of `array` has ended.
     fn await_removal(&self, array: &Arc<Array>) {
         let mut arrays = self.arrays.lock();
-        while arrays
-            .list
-            .iter()
-            .any(|entry| Arc::ptr_eq(&entry.array, array))
-        {
+        while arrays.list.iter().any(|listed| Arc::ptr_eq(listed, array)) {
             self.gone.wait(&mut arrays);
         }
     }

@@ -70,6 +70,13 @@ pub(crate) struct Running {
     _module: ModuleRef,
 }
 
+impl SyncSide {
+    /// What everybody sees of the passes.
+    pub(super) fn syncing(&self) -> Arc<Syncing> {
+        self.state.clone()
+    }
+}
+
 /// What runs the passes of an array.
 pub(crate) struct SyncSide {
     /// What everybody sees of them.

@@ -73,6 +73,8 @@ impl Configuration<'_> {
                 self.due = change;
                 break;
             }
+            // A member may hang in this: what it is about can be seen meanwhile.
+            self.publish();
             if self.write_superblocks(state, change) == Written::NotAll && self.note_failures() {
                 self.due = change;
                 continue;

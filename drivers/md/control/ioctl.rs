@@ -189,24 +189,15 @@ fn set_disk_faulty(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
 }
 
 fn get_array_info(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
-    let config = this.configure()?;
-    if !config.has_shape() {
-        return Err(ENODEV);
-    }
-    let info = config.array_info(this.number);
-    drop(config);
-    write_to(argument, &info)
+    write_to(argument, &this.status()?.array_info()?)
 }
 
 fn get_disk_info(this: ArcBorrow<'_, Array>, argument: usize) -> Result {
-    let config = this.configure()?;
-    if !config.has_shape() {
-        return Err(ENODEV);
-    }
+    let status = this.status()?;
+    // Whether there is anything to be asked comes before what is asked.
+    status.array_info()?;
     let asked: DiskInfo = read_from(argument)?;
-    let info = config.disk_info(asked.number);
-    drop(config);
-    write_to(argument, &info)
+    write_to(argument, &status.disk_info(asked.number)?)
 }
 
 /// There is no bitmap file: the empty path.

@@ -3,23 +3,20 @@
 //! `/proc/mdstat`.
 
 use crate::{
-    array::{config::Config, Array},
+    array::{
+        status::{Listing, Member, Status},
+        Array,
+    },
     driver::Driver,
-    member::entry::Entry as MemberEntry,
     personality,
 };
 use core::fmt::{self, Write};
 use kernel::{prelude::*, seq_file::SeqFile, seq_print, sync::Arc};
 use kernel_ext::uapi::{events::Events, proc::Contents};
 use md_core::{
-    state::{
-        array::{self, Array as State, Failure},
-        member::{Member as MemberState, Seat},
-    },
-    units::Slot,
+    state::array::{self, Array as State, Failure},
     words::mdstat::{
-        print_array, print_personalities, print_unused, Access, Active, ArrayView, Health,
-        MemberView, Reads, Role, Run, SlotHealth, SyncLine,
+        print_array, print_personalities, print_unused, Access, Active, ArrayView, Health, Run,
     },
 };
 
@@ -54,42 +51,34 @@ impl Mdstat {
     }
 }
 
-/// An array with neither slots nor members is not worth a line.
+/// Prints an array, without waiting for who has its configuration.
 fn print(out: &mut Printer<'_>, array: &Array) -> fmt::Result {
-    let Ok(config) = array.configure() else {
+    let Ok(status) = array.status() else {
         // It was stopped while this was printed.
         return Ok(());
     };
-    if config.raid_disks == 0 && config.members.is_empty() {
+    let Some(listing) = status.listing() else {
         return Ok(());
-    }
-    let run = run_of(&config);
-    let members = config.members.iter().map(member);
-    array
-        .place()
-        .with_disk(|disk| {
-            let view = ArrayView {
-                name: disk.name().to_str().unwrap_or("md?"),
-                metadata: config.metadata,
-                run,
-                bitmap: None,
-            };
-            let slots = (0..config.raid_disks).map(|slot| slot_health(&config, Slot::new(slot)));
-            print_array(out, &view, members, slots)
-        })
-        .unwrap_or(Ok(()))
+    };
+    let run = run_of(&status, listing);
+    let members = listing.members.iter().map(Member::view);
+    let view = ArrayView {
+        name: array.name.as_str(),
+        metadata: listing.metadata,
+        run,
+        bitmap: None,
+    };
+    print_array(out, &view, members, listing.slots())
 }
 
 /// Whether the array runs, and what it says of itself then.
-fn run_of(config: &Config) -> Run {
-    let Some(running) = &config.running else {
-        return Run::Inactive;
-    };
-    let State::Running { access, failure } = running.tracking.state() else {
+fn run_of(status: &Status, listing: &Listing) -> Run {
+    let (Some(shape), Some(State::Running { access, failure })) = (listing.shape, status.state())
+    else {
         return Run::Inactive;
     };
     Run::Active(Active {
-        level: running.level,
+        level: shape.level,
         health: match failure {
             Failure::Intact => Health::Sound,
             Failure::Broken => Health::Broken,
@@ -99,45 +88,11 @@ fn run_of(config: &Config) -> Run {
             array::Access::ReadOnly => Access::ReadOnly,
             array::Access::ReadAuto => Access::AutoReadOnly,
         },
-        size: running.size,
-        geometry: running.geometry,
-        degraded: u32::from(config.degraded()),
-        sync: running.sync.as_ref().map_or(SyncLine::Nothing, |sync| {
-            sync.state.line(config.resync_due())
-        }),
+        size: shape.size,
+        geometry: shape.geometry,
+        degraded: u32::from(listing.degraded),
+        sync: status.sync_line(),
     })
-}
-
-/// Whether a slot has a member with current data.
-fn slot_health(config: &Config, slot: Slot) -> SlotHealth {
-    match config.main_of(slot) {
-        Some(_) => SlotHealth::InSync,
-        None => SlotHealth::Missing,
-    }
-}
-
-fn member(entry: &MemberEntry) -> MemberView<'_> {
-    MemberView {
-        name: entry.device().sysfs_name().to_str().unwrap_or("?"),
-        number: Some(entry.number),
-        role: match entry.state {
-            MemberState::Faulty { .. } => Role::Faulty,
-            MemberState::Spare { .. } => Role::Spare,
-            MemberState::Journal { .. } => Role::Journal,
-            MemberState::InSync(place) | MemberState::Rebuilding { place, .. } => {
-                match place.seat {
-                    Seat::Main => Role::InSlot,
-                    Seat::Replacement => Role::Replacement,
-                }
-            }
-        },
-        reads: if entry.write_mostly {
-            Reads::WriteMostly
-        } else {
-            Reads::Normal
-        },
-        size: entry.data.size,
-    }
 }
 
 /// Lets the pure printers write to the file.
