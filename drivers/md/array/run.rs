@@ -16,7 +16,10 @@ use crate::{
     },
     log::Text,
     member::{entry::Entry, Member},
-    personality::{mirror::failures::Failures, Personality, Seated, Shape},
+    personality::{
+        mirror::{failures::Failures, Layout},
+        Personality, Seated, Shape,
+    },
     sync::{thread::Syncer, Syncing},
 };
 use kernel::{prelude::*, str::CString, sync::Arc};
@@ -32,6 +35,7 @@ use md_core::{
         level::Level,
         sb1::{ArrayState, BadBlocks, CrashLog, ResyncPoint},
     },
+    layout::mirror::Placement,
     state::{
         array::{Access, Array as State, Failure, StartAs},
         member::Seat,
@@ -41,6 +45,7 @@ use md_core::{
     units::{Sector, Sectors},
     words::{
         array::{ArraySize, MetadataVersion, SafeModeDelay},
+        level::level_name,
         mdstat::Geometry,
         number::SectorOrNone,
     },
@@ -61,6 +66,8 @@ pub(crate) struct Running {
     pub(crate) size: Sectors,
     /// The size its level offers.
     offered: Sectors,
+    /// Where the copies lie, for a mirror.
+    pub(crate) mirror: Option<Layout>,
     /// Requests that wait for the thread.
     pub(super) failures: Option<Arc<Failures>>,
     /// The passes of a level that has any.
@@ -228,6 +235,7 @@ impl Array {
             geometry: personality.geometry(),
             size,
             offered,
+            mirror: personality.mirror().map(|mirror| *mirror.layout()),
             failures: personality.mirror().map(|mirror| mirror.failures().clone()),
             sync: self.start_sync(name, config, &personality)?,
             thread: None,
@@ -235,6 +243,10 @@ impl Array {
         };
         let waker: Option<Waker<Service>> = thread.as_ref().map(Thread::waker);
         running.thread = thread;
+        if let Some(layout) = &running.mirror {
+            // Of the last chunk of a raid10 only whole ones are used.
+            config.component_size = layout.member_size();
+        }
         let live = Live::new(personality, config.in_slots()?, tracking, waker)?;
         for entry in &config.members {
             // What was read from the device before may be older than what the array writes.
@@ -243,7 +255,7 @@ impl Array {
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
         config.max_read_errors = MAX_READ_ERRORS;
-        if config.degraded() + 1 == config.raid_disks {
+        if running.level == Level::Raid1 && config.degraded() + 1 == config.raid_disks {
             // One copy alone agrees with itself.
             config.resync_start = Sector::MAX;
         }
@@ -513,7 +525,8 @@ impl Config {
         if personality.mirror().is_none() {
             return Ok(None);
         }
-        let name = CString::try_from_fmt(fmt!("{name}_raid1"))?;
+        let level = level_name(personality.level()).unwrap_or("md");
+        let name = CString::try_from_fmt(fmt!("{name}_{level}"))?;
         let array = self.members.first().ok_or(EINVAL)?.member.array.clone();
         Service::start(&name, array).map(Some)
     }

@@ -11,6 +11,7 @@ use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc, time::msecs_to_jiffies};
 use kernel_ext::sync::kthread::{Me, Thread, Work};
 use md_core::{
+    layout::mirror::Placement,
     policy::{mirror_loss, LastDevice, MirrorLoss, Survivors},
     state::{
         array::{Access, Array as State},
@@ -232,8 +233,11 @@ impl Configuration<'_> {
                         if place.slot == slot && place.seat == Seat::Main)
             })
         };
-        // Every slot of a raid1 holds all the data.
-        let enough = (0..self.raid_disks).any(|slot| works(Slot::new(slot)));
+        let layout = self
+            .running
+            .as_ref()
+            .and_then(|running| running.mirror.as_ref());
+        let enough = layout.is_some_and(|layout| layout.has_enough(works));
         mirror_loss(
             if enough {
                 Survivors::Enough

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     array::{config::Config, hotplug::QUIET, Array, Configuration},
     log::Text,
+    personality::mirror::Mirror,
 };
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc};
@@ -179,7 +180,11 @@ impl Configuration<'_> {
                 .unwrap_or(Sector::ZERO),
             _ => syncing.settings().min,
         };
-        let end = Sector::new(self.component_size.get());
+        let layout = self
+            .running
+            .as_ref()
+            .and_then(|running| running.mirror.as_ref());
+        let end = layout.map_or(Sector::ZERO, |layout| Mirror::extent(layout, pass.action));
         (start.min(end), end)
     }
 
@@ -256,7 +261,14 @@ impl Configuration<'_> {
 impl Config {
     /// Whether copies may differ.
     pub(crate) fn resync_due(&self) -> Resync {
-        if self.resync_start < Sector::new(self.component_size.get()) {
+        let layout = self
+            .running
+            .as_ref()
+            .and_then(|running| running.mirror.as_ref());
+        let end = layout.map_or(Sector::ZERO, |layout| {
+            Mirror::extent(layout, Action::Resync)
+        });
+        if self.resync_start < end {
             Resync::Due
         } else {
             Resync::NotDue

@@ -2,7 +2,7 @@
 
 //! Reads: one copy is chosen; when it cannot be read the array's thread turns to the next.
 
-use super::{super::single::fit, seat::Copy, Mirror};
+use super::{super::single::fit, seat::Copy, walk::Located, Mirror};
 use crate::{array::live::Live, log::Text};
 use kernel::prelude::*;
 use kernel_ext::{
@@ -17,7 +17,7 @@ use kernel_ext::{
 };
 use md_core::{
     mirror::{
-        balance::{choose_raid1, read_order, Choice, RemoteResync},
+        balance::{read_order, RemoteResync},
         retry::{after_read, AfterRead, Ending, Others},
         Place,
     },
@@ -87,14 +87,21 @@ impl Read {
 
     /// The copy to try after the present one has failed, if any is left.
     fn next_copy(&self) -> Option<Place> {
-        let mirror = self.mirror()?;
-        let end = self.start.saturating_add(self.length);
+        let (copies, _) = self.mirror()?.copies(self.start, self.length)?;
         // Those behind the present one, around, up to the first that was tried.
-        let behind = mirror.seats().skip_while(|seat| seat.place != self.now);
-        Iterator::chain(behind.skip(1), mirror.seats())
-            .map(|seat| seat.place)
-            .take_while(|place| *place != self.first && *place != self.now)
-            .find(|place| mirror.is_readable(*place, end))
+        let behind = copies
+            .clone()
+            .skip_while(|copy| copy.seat.place != self.now);
+        Iterator::chain(behind.skip(1), copies)
+            .take_while(|copy| ![self.first, self.now].contains(&copy.seat.place))
+            .find(|copy| copy.is_readable(self.length))
+            .map(|copy| copy.seat.place)
+    }
+
+    /// A copy of what is read.
+    fn located<'a>(&self, mirror: &'a Mirror, place: Place) -> Option<Located<'a>> {
+        let (mut copies, _) = mirror.copies(self.start, self.length)?;
+        copies.find(|copy| copy.seat.place == place)
     }
 
     /// Reads from the next copy after an error; fails when there is none. May sleep.
@@ -121,30 +128,27 @@ impl Read {
         );
         fan.clear_legs();
         fan.now = place;
-        send(fan, seat.place);
+        send(fan, place);
     }
 }
 
 /// Submits a read to the copy it is to be read from.
 fn send(mut fan: Fan<Read>, place: Place) {
     let live = fan.live.clone();
-    let seat = live
-        .personality()
-        .mirror()
-        .and_then(|mirror| mirror.seat(place));
-    let Some(seat) = seat else {
+    let mirror = live.personality().mirror();
+    let Some(copy) = mirror.and_then(|mirror| fan.located(mirror, place)) else {
         return fan.complete(Status::IO_ERROR);
     };
-    let (start, length) = (fan.start, fan.length);
-    let copy = Copy {
-        member: seat.member.clone(),
+    let leg = Copy {
+        member: copy.seat.member.clone(),
         place,
+        at: copy.at,
     };
-    match fan.add_leg(copy) {
-        Ok(mut leg) => leg.set_sector(seat.on_device(start).get()),
+    match fan.add_leg(leg) {
+        Ok(mut leg) => leg.set_sector(copy.on_device().get()),
         Err(error) => return fan.complete(error.into()),
     }
-    seat.read_starts(start, length);
+    copy.seat.read_starts(copy.at, fan.length);
     fan.submit();
 }
 
@@ -153,7 +157,9 @@ impl Mirror {
     pub(super) fn read(&self, live: &Entered<Live>, bio: Bio) {
         let start = Sector::new(bio.sector());
         let length = Sectors::new(u64::from(bio.sectors()));
-        let Some(choice) = self.choose(live, start, length) else {
+        let end = start.saturating_add(length);
+        let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
+        let Some(choice) = self.choose(start, length, order) else {
             return bio.end(Status::IO_ERROR);
         };
         let Some(bio) = fit(bio, choice.length) else {
@@ -170,19 +176,5 @@ impl Mirror {
             Ok(fan) => send(fan, choice.place),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
-    }
-
-    fn choose(&self, live: &Live, start: Sector, length: Sectors) -> Option<Choice> {
-        let end = start.saturating_add(length);
-        let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
-        let candidates = self.seats().filter_map(|seat| seat.candidate(start));
-        choose_raid1(length, order, candidates)
-    }
-
-    /// Whether a copy is there, works, and is valid up to `end`.
-    pub(super) fn is_readable(&self, place: Place, end: Sector) -> bool {
-        self.seat(place)
-            .and_then(|seat| seat.candidate(end))
-            .is_some_and(|candidate| end <= candidate.valid_below)
     }
 }

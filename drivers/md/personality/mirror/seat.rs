@@ -117,10 +117,11 @@ impl Seat {
     }
 }
 
-/// A leg: its member and place.
+/// A leg: its member and place, and where it begins in the member's data.
 pub(crate) struct Copy {
     pub(super) member: Arc<Member>,
     pub(super) place: Place,
+    pub(super) at: Sector,
 }
 
 impl Target for Copy {

@@ -66,12 +66,13 @@ fn outcome(fan: &Fan<Write>) -> Status {
     if parent.op() == Op::Discard {
         return Status::OK;
     }
-    let end = Sector::new(parent.end_sector());
+    let length = Sectors::new(u64::from(parent.sectors()));
     let mut worst = Status::IO_ERROR;
     for leg in fan.legs() {
         let valid = mirror
             .seat(leg.target().place)
             .map_or(Sector::ZERO, |seat| seat.member.valid_below());
+        let end = leg.target().at.saturating_add(length);
         if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
             return Status::OK;
         }
@@ -83,6 +84,14 @@ fn outcome(fan: &Fan<Write>) -> Status {
 }
 
 impl Write {
+    /// A write in its bucket.
+    pub(super) fn new(pass: WritePass, writing: Writing) -> Self {
+        Self {
+            pass,
+            _writing: writing,
+        }
+    }
+
     /// The failure of its copies is recorded: the write ends with what the others have.
     pub(super) fn settle(fan: Fan<Self>) {
         let status = outcome(&fan);
@@ -104,11 +113,7 @@ impl Mirror {
         let Some(bio) = fit(bio, length) else {
             return;
         };
-        let write = Write {
-            pass,
-            _writing: writing,
-        };
-        match self.writes.alloc(bio, write, Wait::Yes) {
+        match self.writes.alloc(bio, Write::new(pass, writing), Wait::Yes) {
             Ok(fan) => self.send(fan, start),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
@@ -123,8 +128,10 @@ impl Mirror {
             _ if bio.flags().contains(Flags::ATOMIC) => Kind::Atomic,
             _ => Kind::Data,
         };
+        let (copies, length) = self.copies(start, length).ok_or(Status::IO_ERROR)?;
         loop {
-            let targets = self.seats().filter_map(|seat| seat.write_target(start));
+            let copies = copies.clone();
+            let targets = copies.filter_map(|copy| copy.seat.write_target(copy.at));
             // Without known bad blocks every copy is written, so there is no fate to note.
             match plan_write(length, kind, &NOT_BEHIND, targets, |_, _| {}) {
                 WritePlan::Write { length, .. } => return Ok(length),
@@ -134,7 +141,8 @@ impl Mirror {
         }
     }
 
-    fn wait_recorded(&self, live: &Entered<Live>, on: Place) {
+    /// Waits until the failure of a member is recorded.
+    pub(super) fn wait_recorded(&self, live: &Entered<Live>, on: Place) {
         live.wake_thread();
         live.tracking().wait(|| {
             self.seat(on)
@@ -144,20 +152,28 @@ impl Mirror {
 
     /// Sends a write to all copies that work.
     fn send(&self, mut fan: Fan<Write>, start: Sector) {
-        let discard = fan.parent().is_some_and(|bio| bio.op() == Op::Discard);
-        for seat in self.seats() {
-            let member = &seat.member;
+        let Some(parent) = fan.parent() else {
+            return;
+        };
+        let discard = parent.op() == Op::Discard;
+        let length = Sectors::new(u64::from(parent.sectors()));
+        let Some((copies, _)) = self.copies(start, length) else {
+            return fan.complete(Status::IO_ERROR);
+        };
+        for copy in copies {
+            let member = &copy.seat.member;
             if member.health() == Health::Failed
                 || (discard && member.device().max_discard_sectors() == 0)
             {
                 continue;
             }
-            let copy = Copy {
+            let leg = Copy {
                 member: member.clone(),
-                place: seat.place,
+                place: copy.seat.place,
+                at: copy.at,
             };
-            match fan.add_leg(copy) {
-                Ok(mut leg) => leg.set_sector(seat.on_device(start).get()),
+            match fan.add_leg(leg) {
+                Ok(mut leg) => leg.set_sector(copy.on_device().get()),
                 Err(error) => return fan.complete(error.into()),
             }
         }
