@@ -5,18 +5,26 @@
 //! [`Member`] is what I/O uses: it keeps the device open. What the array knows of a member is an
 //! [`Entry`](entry::Entry) of its configuration.
 
+pub(crate) mod bad_blocks;
 pub(crate) mod entry;
 pub(crate) mod superblock;
 
 use crate::array::Array;
-use kernel::sync::{
-    atomic::{Acquire, Atomic, Full, Relaxed, Release},
-    Arc,
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
+        Arc,
+    },
 };
-use kernel_ext::block::bdev::{BlockDevice, ClaimedDevice, Target};
+use kernel_ext::block::{
+    badblocks::BadBlocks,
+    bdev::{BlockDevice, ClaimedDevice, Target},
+};
 use md_core::{units::Sector, words::mdstat::Reads};
 
 /// A device that belongs to an array.
+#[pin_data]
 pub(crate) struct Member {
     /// The array.
     pub(crate) array: Arc<Array>,
@@ -24,6 +32,8 @@ pub(crate) struct Member {
     health: Atomic<u32>,
     write_mostly: Atomic<bool>,
     valid_below: Atomic<u64>,
+    #[pin]
+    bad_blocks: BadBlocks,
 }
 
 /// Whether a member can be used, as I/O sees it.
@@ -38,14 +48,21 @@ pub(crate) enum Health {
 }
 
 impl Member {
-    fn new(array: Arc<Array>, device: Arc<ClaimedDevice>) -> Self {
-        Self {
-            array,
-            device,
-            health: Atomic::new(Health::Working as u32),
-            write_mostly: Atomic::new(false),
-            valid_below: Atomic::new(0),
-        }
+    fn new(array: Arc<Array>, device: Arc<ClaimedDevice>) -> Result<Arc<Self>> {
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                array,
+                device,
+                health: Atomic::new(Health::Working as u32),
+                write_mostly: Atomic::new(false),
+                valid_below: Atomic::new(0),
+                bad_blocks <- BadBlocks::new(),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // Until a log is found there is nowhere to record what is bad.
+        this.bad_blocks.set_shift(None);
+        Ok(this)
     }
 
     /// Whether it can be used. Any context.

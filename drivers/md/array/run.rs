@@ -33,7 +33,7 @@ use md_core::{
     assemble::{elect, Candidate, CandidateIndex},
     format::{
         level::Level,
-        sb1::{ArrayState, BadBlocks, CrashLog, ResyncPoint},
+        sb1::{ArrayState, CrashLog, ResyncPoint},
     },
     layout::mirror::Placement,
     state::{
@@ -540,27 +540,19 @@ impl Config {
         }
     }
 
-    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap, and bad blocks that a
-    /// level with redundancy must not read.
+    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap.
     fn refuse_unimplemented(&self) -> Result {
-        let redundant = self.level().is_some_and(Level::is_redundant);
         for entry in &self.members {
             let Some(view) = entry.view()? else {
                 continue;
             };
-            let member = view.member();
-            let what = if matches!(member.crash_log, CrashLog::Bitmap(_)) {
-                "bitmaps are"
-            } else if redundant && member.bad_blocks == BadBlocks::Recorded {
-                "bad-block logs are"
-            } else {
-                continue;
-            };
-            pr_warn!(
-                "{}: {what} not implemented yet\n",
-                Text(entry.device().name())
-            );
-            return Err(EINVAL);
+            if matches!(view.member().crash_log, CrashLog::Bitmap(_)) {
+                pr_warn!(
+                    "{}: bitmaps are not implemented yet\n",
+                    Text(entry.device().name())
+                );
+                return Err(EINVAL);
+            }
         }
         Ok(())
     }

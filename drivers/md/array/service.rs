@@ -52,7 +52,7 @@ impl Configuration<'_> {
         let state = running.tracking.state();
         // Taken before the members are looked at: the failures behind them are recorded below.
         let settling = failures.as_ref().map(|failures| failures.take_writes());
-        if self.note_failures() {
+        if self.note_failures() || self.note_bad_blocks() {
             self.due = Change::Devices;
         }
         self.calm_down();
@@ -145,6 +145,37 @@ impl Configuration<'_> {
             let again = (waits || (pending && delay != 0)).then(|| msecs_to_jiffies(delay));
             thread.set_period(again);
         }
+    }
+
+    /// Whether bad blocks are recorded as soon as the array is served.
+    pub(crate) fn records_bad_blocks(&self) -> bool {
+        let writable = matches!(
+            self.state(),
+            State::Running {
+                access: Access::Writable(_),
+                ..
+            }
+        );
+        writable && !self.is_external()
+    }
+
+    /// Writers that wait for something about a member look again.
+    pub(crate) fn wake_writers(&self) {
+        if let Some(running) = &self.running {
+            running.tracking.wake();
+        }
+    }
+
+    /// Tells who polls the members' bad blocks. True when there are any to be recorded.
+    fn note_bad_blocks(&self) -> bool {
+        let mut any = false;
+        for entry in &self.members {
+            if entry.has_news_of_bad_blocks() && !matches!(entry.state, MemberKind::Faulty { .. }) {
+                entry.notify_bad_blocks();
+                any = true;
+            }
+        }
+        any
     }
 
     /// Gives up members that I/O has found to fail. True when there were any.

@@ -3,6 +3,7 @@
 //! What an array's configuration knows of a member, and the member's presence in sysfs.
 
 use super::{
+    bad_blocks::Log,
     superblock::{Superblock, View},
     Member,
 };
@@ -54,7 +55,10 @@ pub(crate) struct Entry {
     pub(crate) corrected_reads: u32,
     /// The event count of its superblock.
     pub(crate) events: Events,
+    /// Where its bad blocks are recorded, if it has a place for that.
+    pub(super) log: Option<Log>,
     state_file: Option<Dirent>,
+    bad_blocks_files: [Option<Dirent>; 2],
     directory: Option<Kobject<Member>>,
     _holder: Option<HolderLink>,
     device: Arc<ClaimedDevice>,
@@ -84,7 +88,7 @@ impl Entry {
             return Err(EINVAL);
         }
         let superblock = Superblock::read(&device, metadata)?;
-        let member = Arc::new(Member::new(array.into(), device.clone()), GFP_KERNEL)?;
+        let member = Member::new(array.into(), device.clone())?;
         let whole = DataPlace::at_rest(Sector::ZERO, Sectors::new(device.sectors()));
         let mut entry = Self {
             member,
@@ -96,7 +100,9 @@ impl Entry {
             failfast: false,
             corrected_reads: 0,
             events: Events::ZERO,
+            log: None,
             state_file: None,
+            bad_blocks_files: [None, None],
             directory: None,
             _holder: None,
             device,
@@ -110,6 +116,7 @@ impl Entry {
         let Some(view) = self.superblock.view(&self.device)? else {
             return Ok(());
         };
+        let log = Log::read(&self.member, &view)?;
         let described = view.member();
         let assembly = view.assembly();
         let slot = match assembly.role {
@@ -130,6 +137,7 @@ impl Entry {
         self.failfast = described.failfast;
         self.corrected_reads = described.corrected_reads;
         self.events = assembly.array.events;
+        self.log = log;
         self.set_write_mostly(described.write_mostly);
         Ok(())
     }
@@ -211,6 +219,8 @@ impl Entry {
         // mdadm finds the device by this link, but can do without.
         let _ = directory.add_link(self.device.device(), c"block");
         self.state_file = directory.dirent(c"state");
+        self.bad_blocks_files = [c"bad_blocks", c"unacknowledged_bad_blocks"]
+            .map(|name| directory.dirent(name));
         self.directory = Some(directory);
         self._holder = Some(HolderLink::new(self.device.clone(), disk)?);
         Ok(())
@@ -245,6 +255,13 @@ impl Entry {
     /// Tells who polls `dev-X/state`.
     pub(crate) fn notify_state(&self) {
         if let Some(file) = &self.state_file {
+            file.notify();
+        }
+    }
+
+    /// Tells who polls the lists of bad blocks.
+    pub(crate) fn notify_bad_blocks(&self) {
+        for file in self.bad_blocks_files.iter().flatten() {
             file.notify();
         }
     }

@@ -10,6 +10,8 @@ use crate::{
 };
 use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::{
+    alloc::page::PageBuf,
+    block::badblocks::Ack,
     capability::{capable, Capability},
     sysfs::{Access, Attribute, Group, Page, Payload, Show, Store},
 };
@@ -17,7 +19,9 @@ use md_core::{
     state::member::Member as State,
     units::Sector,
     words::{
-        member::{parse_errors, parse_slot, MemberCommand, SlotWord, UnackedBadBlocks},
+        member::{
+            parse_errors, parse_slot, BadBlockLine, MemberCommand, SlotWord, UnackedBadBlocks,
+        },
         number::{parse_kib, parse_sector, SectorOrNone},
     },
 };
@@ -32,6 +36,8 @@ static DEFAULT: Group<Member> = Group::new(
         Some(&NEW_OFFSET),
         Some(&SIZE),
         Some(&RECOVERY_START),
+        Some(&BAD_BLOCKS),
+        Some(&UNACKNOWLEDGED_BAD_BLOCKS),
         None,
     ],
 );
@@ -74,8 +80,13 @@ fn asks_for_removal(text: &[u8]) -> bool {
 }
 
 fn state_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    let unrecorded = if this.bad_blocks().has_unacknowledged() {
+        UnackedBadBlocks::Some
+    } else {
+        UnackedBadBlocks::None
+    };
     configured(this, |entry, _| {
-        line(page, entry.flags().shown(UnackedBadBlocks::None))
+        line(page, entry.flags().shown(unrecorded))
     })
 }
 
@@ -247,4 +258,48 @@ fn recovery_start_store(this: This<'_>, text: &[u8]) -> Result {
         };
         Ok(())
     })
+}
+
+static BAD_BLOCKS: Attribute<Member> = writable(c"bad_blocks", bad_blocks_show, bad_blocks_store);
+
+fn bad_blocks_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    show_list(this, page, None)
+}
+
+/// Somebody says that sectors are bad, and has recorded it: with metadata of ours that is done here.
+fn bad_blocks_store(this: This<'_>, text: &[u8]) -> Result {
+    let BadBlockLine(bad) = BadBlockLine::parse(text).or_errno()?;
+    let mut config = this.array.configure()?;
+    config.entry(&this)?;
+    if config.records_bad_blocks() {
+        this.note_bad(bad)?;
+        config.serve();
+        return Ok(());
+    }
+    this.note_recorded(bad)?;
+    config.wake_writers();
+    Ok(())
+}
+
+static UNACKNOWLEDGED_BAD_BLOCKS: Attribute<Member> = writable(
+    c"unacknowledged_bad_blocks",
+    unacknowledged_show,
+    unacknowledged_store,
+);
+
+fn unacknowledged_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    show_list(this, page, Some(Ack::Unacknowledged))
+}
+
+/// As when I/O finds sectors to be bad; they are recorded with the next superblocks.
+fn unacknowledged_store(this: This<'_>, text: &[u8]) -> Result {
+    let BadBlockLine(bad) = BadBlockLine::parse(text).or_errno()?;
+    configured(this, |_, _| this.note_bad(bad))
+}
+
+fn show_list(this: This<'_>, page: &mut Page<'_>, only: Option<Ack>) -> Result {
+    let mut buffer = PageBuf::zeroed(GFP_KERNEL)?;
+    let used = this.bad_blocks().show(&mut buffer, only);
+    page.push(buffer.get(..used).ok_or(EIO)?);
+    Ok(())
 }
