@@ -7,13 +7,14 @@
 
 pub(crate) mod bad_blocks;
 pub(crate) mod entry;
+pub(crate) mod marks;
 pub(crate) mod superblock;
 
 use crate::array::Array;
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Relaxed, Release},
+        atomic::{Acquire, Atomic, Full, Release},
         Arc,
     },
 };
@@ -21,6 +22,7 @@ use kernel_ext::block::{
     badblocks::BadBlocks,
     bdev::{BlockDevice, ClaimedDevice, Target},
 };
+use marks::Mark;
 use md_core::{units::Sector, words::mdstat::Reads};
 
 /// A device that belongs to an array.
@@ -30,7 +32,7 @@ pub(crate) struct Member {
     pub(crate) array: Arc<Array>,
     device: Arc<ClaimedDevice>,
     health: Atomic<u32>,
-    write_mostly: Atomic<bool>,
+    marks: Atomic<u32>,
     valid_below: Atomic<u64>,
     #[pin]
     bad_blocks: BadBlocks,
@@ -54,7 +56,7 @@ impl Member {
                 array,
                 device,
                 health: Atomic::new(Health::Working as u32),
-                write_mostly: Atomic::new(false),
+                marks: Atomic::new(0),
                 valid_below: Atomic::new(0),
                 bad_blocks <- BadBlocks::new(),
             }? Error),
@@ -103,7 +105,7 @@ impl Member {
 
     /// Whether it is read only when nothing else can be.
     pub(crate) fn reads(&self) -> Reads {
-        if self.write_mostly.load(Relaxed) {
+        if self.has(Mark::WriteMostly) {
             Reads::WriteMostly
         } else {
             Reads::Normal
@@ -112,8 +114,7 @@ impl Member {
 
     /// The array it belongs to has a say in how it is read.
     pub(crate) fn set_reads(&self, reads: Reads) {
-        self.write_mostly
-            .store(reads == Reads::WriteMostly, Relaxed);
+        self.mark(Mark::WriteMostly, reads == Reads::WriteMostly);
     }
 }
 

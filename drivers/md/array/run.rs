@@ -4,6 +4,7 @@
 
 use super::{
     config::{Config, LevelSetting},
+    hotplug::QUIET,
     live::Live,
     service::Service,
     tracking::{Kept, Tracking},
@@ -14,6 +15,7 @@ use crate::{
         params::START_RO,
         sysfs::{bitmap::COMMON, redundancy::REDUNDANCY},
     },
+    error::OrErrno,
     log::Text,
     member::{entry::Entry, Member},
     personality::{
@@ -38,7 +40,7 @@ use md_core::{
     layout::mirror::Placement,
     state::{
         array::{Access, Array as State, Failure, StartAs},
-        member::Seat,
+        member::{Event, Seat},
         sync::Event as SyncEvent,
         Metadata,
     },
@@ -163,7 +165,14 @@ impl Array {
         config.adopt(&state);
         config.ctime = created;
         config.uuid = uuid;
-        self.keep_only_chosen(config, &candidates)
+        self.keep_only_chosen(config, &candidates)?;
+        // A replacement alone is what there is of its slot.
+        while let Some(index) = config.orphaned_replacement() {
+            let entry = config.members.get_mut(index).ok_or(EINVAL)?;
+            let next = entry.state.step(Event::Promote, &QUIET).or_errno()?;
+            entry.state = next.after(entry.state);
+        }
+        Ok(())
     }
 
     /// Gives each member the place it was judged to have; those without go away.

@@ -30,7 +30,7 @@ use md_core::{
     state::{
         array::{Access, Array as State},
         clean::{Before, Change, Dirtiness, Role as Placing, Settled, SuperUpdate},
-        member::{Member as MemberKind, Record as Known},
+        member::{Member as MemberKind, Record as Known, Seat as Chair},
         Health as ArrayHealth,
     },
     units::{Sector, Sectors, SECTOR_SHIFT},
@@ -296,7 +296,10 @@ impl Entry {
             superblock: Sector::ZERO,
             data: self.data,
             progress: Progress::Settled,
-            replacement: false,
+            replacement: matches!(
+                self.state.place(),
+                Some(place) if place.seat == Chair::Replacement
+            ),
             write_mostly: self.write_mostly,
             failfast: self.failfast,
             corrected_reads: self.corrected_reads,

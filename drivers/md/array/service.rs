@@ -6,7 +6,10 @@
 //! the array while holding it: such I/O may be waiting for this.
 
 use super::{Array, Configuration};
-use crate::{log::Text, member::Health};
+use crate::{
+    log::Text,
+    member::{marks::Mark, Health},
+};
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc, time::msecs_to_jiffies};
 use kernel_ext::sync::kthread::{Me, Thread, Work};
@@ -16,7 +19,7 @@ use md_core::{
     state::{
         array::{Access, Array as State},
         clean::{Change, Dirtiness},
-        member::{Env, Event, Illegal, Member as MemberKind, Pending, Run, Seat},
+        member::{Env, Event, Illegal, Member as MemberKind, Pending, Run},
         sync::{Access as SyncAccess, Event as SyncEvent, Request, Sync},
         Next,
     },
@@ -55,6 +58,7 @@ impl Configuration<'_> {
         if self.note_failures() || self.note_bad_blocks() {
             self.due = Change::Devices;
         }
+        self.note_marks();
         self.calm_down();
         self.record();
         if let Some(settling) = settling {
@@ -69,6 +73,11 @@ impl Configuration<'_> {
 
     /// Something may be due that a pass does.
     pub(crate) fn look_for_work(&self) {
+        self.need_a_look();
+        self.wake_syncer();
+    }
+
+    fn need_a_look(&self) {
         if let Some(sync) = self
             .running
             .as_ref()
@@ -77,7 +86,6 @@ impl Configuration<'_> {
             // It is legal in every state.
             let _ = sync.state.step(SyncEvent::Need(Request::Look));
         }
-        self.wake_syncer();
     }
 
     /// What asks for a pass makes an array writable that waits for its first write.
@@ -145,6 +153,24 @@ impl Configuration<'_> {
             let again = (waits || (pending && delay != 0)).then(|| msecs_to_jiffies(delay));
             thread.set_period(again);
         }
+    }
+
+    /// Sees to members that I/O has marked: they may be replaced now.
+    fn note_marks(&self) {
+        for entry in &self.members {
+            if entry.member.mark(Mark::News, false) {
+                entry.notify_state();
+                self.need_a_look();
+            }
+        }
+    }
+
+    /// Whether a pass is under way.
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref())
+            .is_some_and(|sync| sync.state.under_way().is_some())
     }
 
     /// Whether bad blocks are recorded as soon as the array is served.
@@ -260,8 +286,7 @@ impl Configuration<'_> {
         let works = |slot: Slot| {
             self.members.iter().enumerate().any(|(other, entry)| {
                 other != index
-                    && matches!(entry.state, MemberKind::InSync(place)
-                        if place.slot == slot && place.seat == Seat::Main)
+                    && matches!(entry.state, MemberKind::InSync(place) if place.slot == slot)
             })
         };
         let layout = self

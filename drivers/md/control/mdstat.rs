@@ -110,7 +110,7 @@ fn run_of(config: &Config) -> Run {
 
 /// Whether a slot has a member with current data.
 fn slot_health(config: &Config, slot: Slot) -> SlotHealth {
-    match config.main_of(slot) {
+    match config.in_sync_of(slot) {
         Some(_) => SlotHealth::InSync,
         None => SlotHealth::Missing,
     }

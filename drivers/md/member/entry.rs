@@ -4,6 +4,7 @@
 
 use super::{
     bad_blocks::Log,
+    marks::Mark,
     superblock::{Superblock, View},
     Member,
 };
@@ -25,7 +26,7 @@ use kernel_ext::{
 use md_core::{
     assemble::Verdict,
     format::sb1::{DataPlace, Progress, Role},
-    state::member::{Member as State, Place, Seat},
+    state::member::{Member as State, Place, Record, Seat},
     units::{Events, MemberNumber, Sector, Sectors, Slot},
     words::{
         array::MetadataVersion,
@@ -51,6 +52,8 @@ pub(crate) struct Entry {
     pub(crate) write_mostly: bool,
     /// Its device is not to retry.
     pub(crate) failfast: bool,
+    /// It is to be a replacement when it gets a slot; only before the array runs.
+    pub(crate) replaces: bool,
     /// Read errors mended by writing.
     pub(crate) corrected_reads: u32,
     /// The event count of its superblock.
@@ -98,6 +101,7 @@ impl Entry {
             superblock,
             write_mostly: false,
             failfast: false,
+            replaces: false,
             corrected_reads: 0,
             events: Events::ZERO,
             log: None,
@@ -123,18 +127,19 @@ impl Entry {
             Role::Active(slot) => Some(slot),
             _ => None,
         };
+        self.replaces = described.replacement;
         self.state = match (slot, described.progress) {
             (Some(slot), Progress::Recovering { upto } | Progress::RecoveringByBitmap { upto }) => {
                 State::Rebuilding {
-                    place: main(slot),
+                    place: self.place_in(slot),
                     upto: Sector::new(upto.get()),
                 }
             }
-            (Some(slot), _) => State::InSync(main(slot)),
+            (Some(slot), _) => State::InSync(self.place_in(slot)),
             (None, _) => State::Spare { last: None },
         };
         self.data = described.data;
-        self.failfast = described.failfast;
+        self.set_failfast(described.failfast);
         self.corrected_reads = described.corrected_reads;
         self.events = assembly.array.events;
         self.log = log;
@@ -160,9 +165,32 @@ impl Entry {
     /// Gives it a slot, as far as its data goes, or none. Only before the array runs.
     pub(crate) fn take_slot(&mut self, slot: Option<Slot>) {
         self.state = match slot {
-            Some(slot) => State::InSync(main(slot)),
+            Some(slot) => State::InSync(self.place_in(slot)),
             None => State::Spare { last: None },
         };
+    }
+
+    /// The place it would have in a slot.
+    fn place_in(&self, slot: Slot) -> Place {
+        let seat = if self.replaces {
+            Seat::Replacement
+        } else {
+            Seat::Main
+        };
+        Place { slot, seat }
+    }
+
+    /// Whether it is to be a replacement, or is one. Only before the array runs.
+    pub(crate) fn set_replaces(&mut self, replaces: bool) {
+        self.replaces = replaces;
+        if let Some(slot) = self.slot() {
+            let place = self.place_in(slot);
+            self.state = match self.state {
+                State::InSync(_) => State::InSync(place),
+                State::Rebuilding { upto, .. } => State::Rebuilding { place, upto },
+                other => other,
+            };
+        }
     }
 
     /// Makes it what the assembly decided it is. `None` when it is not taken.
@@ -199,6 +227,18 @@ impl Entry {
     /// What `dev-X/state` shows.
     pub(crate) fn flags(&self) -> MemberFlags {
         let flag = |flags: MemberFlags, set: bool, flag| if set { flags.with(flag) } else { flags };
+        let unrecorded = matches!(
+            self.state,
+            State::Faulty {
+                record: Record::Pending,
+                ..
+            }
+        );
+        let replaces = match self.state.place() {
+            Some(place) => place.seat == Seat::Replacement,
+            None => self.replaces,
+        };
+        let member = &self.member;
         let mut flags = match self.state {
             State::Faulty { .. } => MemberFlags::NONE.with(MemberFlag::Faulty),
             State::InSync(_) => MemberFlags::NONE.with(MemberFlag::InSync),
@@ -206,7 +246,23 @@ impl Entry {
             State::Spare { .. } | State::Rebuilding { .. } => MemberFlags::NONE,
         };
         flags = flag(flags, self.write_mostly, MemberFlag::WriteMostly);
-        flag(flags, self.failfast, MemberFlag::FailFast)
+        for (set, which) in [
+            (member.has(Mark::Blocked) || unrecorded, MemberFlag::Blocked),
+            (member.has(Mark::WriteError), MemberFlag::WriteError),
+            (
+                member.has(Mark::WantReplacement),
+                MemberFlag::WantReplacement,
+            ),
+            (replaces, MemberFlag::Replacement),
+            (
+                member.has(Mark::ExternalBadBlocks),
+                MemberFlag::ExternalBbl,
+            ),
+            (self.failfast, MemberFlag::FailFast),
+        ] {
+            flags = flag(flags, set, which);
+        }
+        flags
     }
 
     /// Shows the member below the array's `md/` directory, and the array among the device's holders.
@@ -234,6 +290,12 @@ impl Entry {
         } else {
             Reads::Normal
         });
+    }
+
+    /// Whether its device is not to retry while others have the data.
+    pub(crate) fn set_failfast(&mut self, failfast: bool) {
+        self.failfast = failfast;
+        self.member.mark(Mark::FailFast, failfast);
     }
 
     /// What a level needs to use it; `None` when it has no place, or no data of the array.
@@ -269,12 +331,5 @@ impl Entry {
     /// Its directory, once it is presented.
     pub(crate) fn directory(&self) -> Option<&Kobject<Member>> {
         self.directory.as_ref()
-    }
-}
-
-fn main(slot: Slot) -> Place {
-    Place {
-        slot,
-        seat: Seat::Main,
     }
 }

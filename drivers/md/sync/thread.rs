@@ -20,7 +20,7 @@ use md_core::{
         clean::Change,
         member::{Event as MemberEvent, Member as MemberKind},
         pass::{Action, Pass},
-        sync::{Access, Env, Event, Neighbours, Recovery, Reshape, Resync, Sync},
+        sync::{Access, Env, Event, Neighbours, Recovery, Request, Reshape, Resync, Sync},
         Next,
     },
     units::Sector,
@@ -55,6 +55,10 @@ impl Syncer {
         };
         if wants_seats {
             config.arrange_seats();
+            if config.wants_seats() {
+                // Who was replaced can leave now.
+                config.arrange_seats();
+            }
         }
         self.syncing.set_env(config.sync_env());
         // Nothing but this starts a pass, so there is none to be in the way.
@@ -92,8 +96,12 @@ impl Syncer {
             config.collect_pass(job, succeeded);
             self.syncing.set_env(config.sync_env());
         }
-        // In this phase it is legal.
+        // In this phase it is legal, and the next always is.
         let _ = self.syncing.step(Event::Reaped);
+        if succeeded {
+            // Members that were replaced are to leave.
+            let _ = self.syncing.step(Event::Need(Request::Look));
+        }
         self.array.registry.events.notify();
         self.array.place().with_name(|name| {
             let how = if succeeded { "done" } else { "interrupted" };
@@ -254,6 +262,7 @@ impl Configuration<'_> {
                 entry.notify_state();
             }
         }
+        self.retire_replaced();
         self.renumber_v0();
     }
 }

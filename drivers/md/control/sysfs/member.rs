@@ -2,6 +2,8 @@
 
 //! `md/dev-X/`: files about one member.
 
+mod state;
+
 use super::line;
 use crate::{
     array::{Array, Configuration},
@@ -20,7 +22,7 @@ use md_core::{
     units::Sector,
     words::{
         member::{
-            parse_errors, parse_slot, BadBlockLine, MemberCommand, SlotWord, UnackedBadBlocks,
+            parse_errors, parse_slot, BadBlockLine, SlotWord,
         },
         number::{parse_kib, parse_sector, SectorOrNone},
     },
@@ -29,7 +31,7 @@ use md_core::{
 static DEFAULT: Group<Member> = Group::new(
     None,
     &[
-        Some(&STATE),
+        Some(&state::STATE),
         Some(&ERRORS),
         Some(&SLOT),
         Some(&OFFSET),
@@ -72,65 +74,6 @@ fn configured<R>(this: This<'_>, act: impl FnOnce(&mut Entry, bool) -> Result<R>
     act(config.entry(&this)?, running)
 }
 
-static STATE: Attribute<Member> =
-    writable(c"state", state_show, state_store).removes_itself(asks_for_removal);
-
-fn asks_for_removal(text: &[u8]) -> bool {
-    MemberCommand::parse(text) == Ok(MemberCommand::Remove)
-}
-
-fn state_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let unrecorded = if this.bad_blocks().has_unacknowledged() {
-        UnackedBadBlocks::Some
-    } else {
-        UnackedBadBlocks::None
-    };
-    configured(this, |entry, _| {
-        line(page, entry.flags().shown(unrecorded))
-    })
-}
-
-fn state_store(this: This<'_>, text: &[u8]) -> Result {
-    let command = MemberCommand::parse(text).or_errno()?;
-    let array: &Array = &this.array;
-    if command == MemberCommand::Remove {
-        return remove(this);
-    }
-    let mut config = array.configure()?;
-    let running = config.running.is_some();
-    if command == MemberCommand::Faulty {
-        let index = config.position(&this)?;
-        return config.declare_faulty(index);
-    }
-    let entry = config.entry(&this)?;
-    match command {
-        MemberCommand::WriteMostly => entry.set_write_mostly(true),
-        MemberCommand::NotWriteMostly => entry.set_write_mostly(false),
-        MemberCommand::FailFast => entry.failfast = true,
-        MemberCommand::NotFailFast => entry.failfast = false,
-        MemberCommand::InSync if entry.slot().is_none() => {}
-        MemberCommand::NotInSync if !running => {
-            if let State::InSync(place) = entry.state {
-                entry.state = State::Spare {
-                    last: Some(place.slot),
-                };
-            }
-        }
-        _ => return Err(EINVAL),
-    }
-    config.record_devices();
-    Ok(())
-}
-
-fn remove(this: This<'_>) -> Result {
-    let mut config = this.array.reconfigure()?;
-    if config.running.is_none() {
-        return config.remove(&this);
-    }
-    let index = config.position(&this)?;
-    this.array.hot_remove(&mut config, index)
-}
-
 static ERRORS: Attribute<Member> = writable(c"errors", errors_show, errors_store);
 
 fn errors_show(this: This<'_>, page: &mut Page<'_>) -> Result {
@@ -161,10 +104,13 @@ fn slot_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 /// Before the array runs a program that keeps the metadata says which member has which slot.
 fn slot_store(this: This<'_>, text: &[u8]) -> Result {
     let slot = parse_slot(text).or_errno()?;
-    let mut config = this.array.configure()?;
-    if config.running.is_some() {
-        return Err(EBUSY);
+    let array: &Array = &this.array;
+    if array.configure()?.running.is_some() {
+        let mut config = array.reconfigure()?;
+        let index = config.position(&this)?;
+        return array.set_slot(&mut config, index, slot);
     }
+    let mut config = array.configure()?;
     if slot.is_some_and(|slot| slot.get() >= config.raid_disks) {
         return Err(ENOSPC);
     }
