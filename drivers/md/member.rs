@@ -7,16 +7,19 @@
 
 pub(crate) mod bad_blocks;
 pub(crate) mod entry;
+mod errors;
 pub(crate) mod marks;
 pub(crate) mod superblock;
 
 use crate::array::Array;
+use errors::Errors;
 use kernel::{
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Full, Release},
         Arc,
     },
+    workqueue::Queue,
 };
 use kernel_ext::block::{
     badblocks::BadBlocks,
@@ -36,6 +39,8 @@ pub(crate) struct Member {
     valid_below: Atomic<u64>,
     #[pin]
     bad_blocks: BadBlocks,
+    #[pin]
+    errors: Errors,
 }
 
 /// Whether a member can be used, as I/O sees it.
@@ -59,12 +64,18 @@ impl Member {
                 marks: Atomic::new(0),
                 valid_below: Atomic::new(0),
                 bad_blocks <- BadBlocks::new(),
+                errors <- Errors::new(),
             }? Error),
             GFP_KERNEL,
         )?;
         // Until a log is found there is nowhere to record what is bad.
         this.bad_blocks.set_shift(None);
         Ok(this)
+    }
+
+    /// Who does what cannot be done where it is found to be needed.
+    pub(crate) fn workers(&self) -> &Queue {
+        self.array.registry.workers()
     }
 
     /// Whether it can be used. Any context.

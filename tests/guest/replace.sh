@@ -43,7 +43,8 @@ complete() {
 	same "rd$1" "dev-$2" "$(basename "$(readlink "$MD/rd$1")")"
 }
 
-mdadm --create /dev/md0 --run --assume-clean --bitmap=none --level="$LEVEL" --raid-devices=2 /dev/vda /dev/vdb
+mdadm --create /dev/md0 --run --assume-clean --bitmap=none --level="$LEVEL" --size=32M \
+	--raid-devices=2 /dev/vda /dev/vdb
 dd if=/dev/urandom of=/dev/md0 bs=1M oflag=direct status=none 2>/dev/null || true
 want=$(sum)
 

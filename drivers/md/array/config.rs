@@ -226,9 +226,9 @@ impl Config {
 
     /// A member in sync of a slot: the main one, or a replacement about to take its place.
     pub(crate) fn in_sync_of(&self, slot: Slot) -> Option<&Entry> {
-        self.members.iter().find(
-            |entry| matches!(entry.state, MemberState::InSync(place) if place.slot == slot),
-        )
+        self.members
+            .iter()
+            .find(|entry| matches!(entry.state, MemberState::InSync(place) if place.slot == slot))
     }
 
     /// Whether there is a setting that keeps the array in the system when nobody uses it.

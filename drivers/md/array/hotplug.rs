@@ -2,7 +2,7 @@
 
 //! Members that come to a running array, fail in it, and leave it.
 
-use super::{Array, Configuration};
+use super::{service::By, Array, Configuration};
 use crate::{
     error::OrErrno,
     log::Text,
@@ -43,7 +43,7 @@ impl Configuration<'_> {
             // Levels without redundancy fail with the member, so it stays.
             return Err(EBUSY);
         }
-        let failed = self.fail(index).or_errno();
+        let failed = self.fail(index, By::Word).or_errno();
         self.serve();
         failed
     }
@@ -51,7 +51,12 @@ impl Configuration<'_> {
 
 impl Array {
     /// A spare gets a place, to be rebuilt there. I/O must be held back.
-    pub(super) fn attach(&self, config: &mut Configuration<'_>, index: usize, place: Place) -> Result {
+    pub(super) fn attach(
+        &self,
+        config: &mut Configuration<'_>,
+        index: usize,
+        place: Place,
+    ) -> Result {
         let entry = config.members.get_mut(index).ok_or(ENODEV)?;
         let before = entry.state;
         let next = before.step(Event::Place(place), &QUIET).or_errno()?;

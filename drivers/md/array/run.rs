@@ -263,7 +263,6 @@ impl Array {
             entry.device().invalidate();
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
-        config.max_read_errors = MAX_READ_ERRORS;
         if running.level == Level::Raid1 && config.degraded() + 1 == config.raid_disks {
             // One copy alone agrees with itself.
             config.resync_start = Sector::MAX;
@@ -271,6 +270,7 @@ impl Array {
         running.tracking.set_resynced(config.resync_start);
         *config.live_mut()? = Some(live);
         config.running = Some(running);
+        config.set_max_read_errors(MAX_READ_ERRORS);
         self.place().with_directory(|directory| {
             if directory.add_group(&COMMON).is_ok() {
                 directory.uevent(Uevent::Change);

@@ -302,7 +302,7 @@ impl Entry {
             ),
             write_mostly: self.write_mostly,
             failfast: self.failfast,
-            corrected_reads: self.corrected_reads,
+            corrected_reads: self.member.corrected(),
             crash_log: sb1::CrashLog::None,
             bad_blocks: sb1::BadBlocks::Unrecorded,
         };

@@ -35,7 +35,10 @@ impl Configuration<'_> {
             || self.replaced().is_some()
             || self.orphaned_replacement().is_some()
             || (env.resync == Resync::NotDue
-                && self.members.iter().any(|entry| self.seat_for(entry).is_some()))
+                && self
+                    .members
+                    .iter()
+                    .any(|entry| self.seat_for(entry).is_some()))
     }
 
     /// Failed members give up their places, and spares take them. I/O must be held back.
@@ -64,7 +67,10 @@ impl Configuration<'_> {
     fn seat_spares(&mut self) {
         let array = self.array;
         for index in 0..self.members.len() {
-            let seat = self.members.get(index).and_then(|entry| self.seat_for(entry));
+            let seat = self
+                .members
+                .get(index)
+                .and_then(|entry| self.seat_for(entry));
             if let Some(seating) = seat {
                 if let Err(error) = array.attach(self, index, seating.place) {
                     pr_warn!("a spare cannot be used: {error:?}\n");

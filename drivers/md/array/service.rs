@@ -45,6 +45,15 @@ impl Work for Service {
     }
 }
 
+/// Why a member is to be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// It erred.
+    Errors,
+    /// An administrator, or a program, says so.
+    Word,
+}
+
 impl Configuration<'_> {
     /// Does what is to be done. May sleep.
     pub(crate) fn serve(&mut self) {
@@ -54,7 +63,7 @@ impl Configuration<'_> {
         let failures = running.failures.clone();
         let state = running.tracking.state();
         // Taken before the members are looked at: the failures behind them are recorded below.
-        let settling = failures.as_ref().map(|failures| failures.take_writes());
+        let settling = failures.map(|failures| failures.take_writes());
         if self.note_failures() || self.note_bad_blocks() {
             self.due = Change::Devices;
         }
@@ -63,9 +72,6 @@ impl Configuration<'_> {
         self.record();
         if let Some(settling) = settling {
             settling.settle();
-        }
-        if let Some(failures) = failures {
-            failures.retry_reads();
         }
         self.announce_state(state);
         self.wake_syncer();
@@ -165,6 +171,14 @@ impl Configuration<'_> {
         }
     }
 
+    /// How many read errors within hours a member may have.
+    pub(crate) fn set_max_read_errors(&mut self, max: u32) {
+        self.max_read_errors = max;
+        if let Some(running) = &self.running {
+            running.tracking.set_max_read_errors(max);
+        }
+    }
+
     /// Whether a pass is under way.
     pub(crate) fn is_syncing(&self) -> bool {
         self.running
@@ -213,7 +227,7 @@ impl Configuration<'_> {
                     && !matches!(entry.state, MemberKind::Faulty { .. })
             });
             if failing {
-                any |= self.fail(index).is_ok();
+                any |= self.fail(index, By::Errors).is_ok();
             }
         }
         any
@@ -221,8 +235,9 @@ impl Configuration<'_> {
 
     /// Gives up a member. The survivors' superblocks are to be written next.
     ///
-    /// An error when it is the last copy and stays; the array is broken then.
-    pub(crate) fn fail(&mut self, index: usize) -> core::result::Result<(), Illegal> {
+    /// An error when it is the last copy and stays. If its errors were the reason the array is broken then; a word that
+    /// is not followed changes nothing.
+    pub(crate) fn fail(&mut self, index: usize, by: By) -> core::result::Result<(), Illegal> {
         let loss = self.loss_of(index);
         let config = &mut *self.config;
         let Some(entry) = config.members.get_mut(index) else {
@@ -231,7 +246,8 @@ impl Configuration<'_> {
         if let (MemberKind::InSync(_), MirrorLoss::BreaksKeeping | MirrorLoss::BreaksFailing) =
             (entry.state, loss)
         {
-            if let Some(running) = &config.running {
+            let is_refused = (loss, by) == (MirrorLoss::BreaksKeeping, By::Word);
+            if let Some(running) = config.running.as_ref().filter(|_| !is_refused) {
                 running.tracking.set_broken();
             }
         }

@@ -156,7 +156,14 @@ fn usable(device: &BlockDevice, superblock: &Sb1<'_>) -> Result<Option<BadBlockL
             }
         }
     }
-    match extents.verify().map_err(|error| refused(device, error))? {
+    let recorded = superblock.member().bad_blocks == Recorded::Recorded;
+    let usage = match extents.verify() {
+        Ok(usage) => usage,
+        Err(error) if recorded => return Err(refused(device, error)),
+        // It is not for us to say so: the log is left alone.
+        Err(_) => LogUse::Absent,
+    };
+    match usage {
         LogUse::Usable(log) => Ok(Some(log)),
         LogUse::Absent => Ok(None),
         LogUse::InsideLocklessBitmap(_) | LogUse::Inside(..) => {

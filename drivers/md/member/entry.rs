@@ -54,8 +54,6 @@ pub(crate) struct Entry {
     pub(crate) failfast: bool,
     /// It is to be a replacement when it gets a slot; only before the array runs.
     pub(crate) replaces: bool,
-    /// Read errors mended by writing.
-    pub(crate) corrected_reads: u32,
     /// The event count of its superblock.
     pub(crate) events: Events,
     /// Where its bad blocks are recorded, if it has a place for that.
@@ -102,7 +100,6 @@ impl Entry {
             write_mostly: false,
             failfast: false,
             replaces: false,
-            corrected_reads: 0,
             events: Events::ZERO,
             log: None,
             state_file: None,
@@ -140,7 +137,7 @@ impl Entry {
         };
         self.data = described.data;
         self.set_failfast(described.failfast);
-        self.corrected_reads = described.corrected_reads;
+        self.member.set_corrected(described.corrected_reads);
         self.events = assembly.array.events;
         self.log = log;
         self.set_write_mostly(described.write_mostly);
@@ -254,10 +251,7 @@ impl Entry {
                 MemberFlag::WantReplacement,
             ),
             (replaces, MemberFlag::Replacement),
-            (
-                member.has(Mark::ExternalBadBlocks),
-                MemberFlag::ExternalBbl,
-            ),
+            (member.has(Mark::ExternalBadBlocks), MemberFlag::ExternalBbl),
             (self.failfast, MemberFlag::FailFast),
         ] {
             flags = flag(flags, set, which);
@@ -275,8 +269,8 @@ impl Entry {
         // mdadm finds the device by this link, but can do without.
         let _ = directory.add_link(self.device.device(), c"block");
         self.state_file = directory.dirent(c"state");
-        self.bad_blocks_files = [c"bad_blocks", c"unacknowledged_bad_blocks"]
-            .map(|name| directory.dirent(name));
+        self.bad_blocks_files =
+            [c"bad_blocks", c"unacknowledged_bad_blocks"].map(|name| directory.dirent(name));
         self.directory = Some(directory);
         self._holder = Some(HolderLink::new(self.device.clone(), disk)?);
         Ok(())

@@ -11,10 +11,13 @@
 pub(crate) mod barrier;
 mod discard;
 pub(crate) mod failures;
+mod mend;
+mod narrow;
 mod raid1;
 mod raid10;
 mod read;
 pub(crate) mod resync;
+mod salvage;
 pub(crate) mod seat;
 mod walk;
 mod write;

@@ -21,9 +21,7 @@ use md_core::{
     state::member::Member as State,
     units::Sector,
     words::{
-        member::{
-            parse_errors, parse_slot, BadBlockLine, SlotWord,
-        },
+        member::{parse_errors, parse_slot, BadBlockLine, SlotWord},
         number::{parse_kib, parse_sector, SectorOrNone},
     },
 };
@@ -77,13 +75,13 @@ fn configured<R>(this: This<'_>, act: impl FnOnce(&mut Entry, bool) -> Result<R>
 static ERRORS: Attribute<Member> = writable(c"errors", errors_show, errors_store);
 
 fn errors_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| line(page, entry.corrected_reads))
+    line(page, this.corrected())
 }
 
 fn errors_store(this: This<'_>, text: &[u8]) -> Result {
     let errors = parse_errors(text).or_errno()?;
     configured(this, |entry, _| {
-        entry.corrected_reads = errors;
+        entry.member.set_corrected(errors);
         Ok(())
     })
 }

@@ -577,6 +577,22 @@ mod tests {
     }
 
     #[test]
+    fn a_replacement_takes_the_main_seat_as_far_as_it_is() {
+        let at = |seat, upto| Member::Rebuilding {
+            place: Place { seat, ..PLACE },
+            upto: Sector::new(upto),
+        };
+        assert_eq!(
+            at(Seat::Replacement, 8).step(Event::Promote, &ENV),
+            Ok(Next::To(at(Seat::Main, 8)))
+        );
+        assert_eq!(
+            at(Seat::Main, 8).step(Event::Promote, &ENV),
+            Err(Illegal::NotReplacement)
+        );
+    }
+
+    #[test]
     fn progress_never_goes_back() {
         let at = |n| Member::Rebuilding {
             place: PLACE,

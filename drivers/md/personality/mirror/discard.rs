@@ -23,7 +23,6 @@ use kernel_ext::{
 };
 use md_core::{
     layout::mirror::{Placement, Raid10, Stripes},
-    mirror::write::Gate,
     units::{Sector, Sectors},
 };
 
@@ -86,16 +85,8 @@ impl Mirror {
 
     /// Waits until no failure of a member is waiting to be recorded.
     fn await_records(&self, live: &Entered<Live>) {
-        let blocked = || {
-            let targets = self
-                .seats()
-                .filter_map(|seat| seat.write_target(Sector::ZERO));
-            targets
-                .into_iter()
-                .find(|target| target.gate == Gate::Blocked)
-        };
-        while let Some(target) = blocked() {
-            self.wait_recorded(live, target.place);
+        while let Some(seat) = self.seats().find(|seat| seat.is_blocked()) {
+            self.wait_recorded(live, seat.place);
         }
     }
 
@@ -110,6 +101,7 @@ impl Mirror {
                     member: member.clone(),
                     place: seat.place,
                     at: run.start(),
+                    length: run.len(),
                 })?;
                 leg.set_sector(seat.on_device(run.start()).get());
                 leg.set_sectors(u32::try_from(run.len().get())?)?;

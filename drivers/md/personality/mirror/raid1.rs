@@ -26,6 +26,6 @@ pub(super) fn limits(limits: &mut Limits) {
 /// The copy to read.
 #[inline]
 pub(super) fn choose(length: Sectors, order: ReadOrder, copies: Walk<'_>) -> Option<Choice> {
-    let candidates = copies.filter_map(|copy| copy.seat.candidate(copy.at));
+    let candidates = copies.filter_map(|copy| copy.seat.candidate(copy.at, length));
     choose_raid1(length, order, candidates)
 }

@@ -76,7 +76,7 @@ pub(super) fn choose(
     };
     let candidates = raid10.copies(start).ok()?.filter_map(|copy| {
         let [main, replacement] = mirror.seats_of(copy.slot);
-        let candidate = |seat: Option<&Seat>| seat?.candidate(copy.sector);
+        let candidate = |seat: Option<&Seat>| seat?.candidate(copy.sector, length);
         prefer_replacement(length, candidate(main), candidate(replacement))
     });
     choose_raid10(length, order, spread, candidates)

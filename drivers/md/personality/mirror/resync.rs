@@ -123,15 +123,17 @@ struct Copy {
 /// A request: a range of the array, in one run of its copies.
 pub(crate) struct Window {
     pass: ResyncPass,
-    start: Sector,
+    pub(super) start: Sector,
     sectors: u32,
     /// How much further the pass is when it is done.
     pub(crate) advance: Sectors,
     /// The member that is to be filled; `None` for all that the mode is about.
-    target: Option<Place>,
+    pub(super) target: Option<Place>,
     index: usize,
     stage: Stage,
     copies: KVec<Copy>,
+    /// The copies that could not be read, when all are.
+    unread: KVec<Place>,
     /// What differed.
     found: Sectors,
     /// Something could not be read or written: it fails when nothing of it is under way any more.
@@ -203,12 +205,13 @@ impl Window {
             index,
             stage: Stage::Announced,
             copies: KVec::new(),
+            unread: KVec::new(),
             found: Sectors::ZERO,
             spoiled: false,
         }
     }
 
-    fn length(&self) -> Sectors {
+    pub(super) fn length(&self) -> Sectors {
         Sectors::new(u64::from(self.sectors))
     }
 
@@ -245,7 +248,7 @@ impl Window {
             copies.find(|copy| copy.seat.place == after);
         }
         let Some(copy) = copies.find(|copy| copy.is_readable(self.length())) else {
-            return Turn::Failed;
+            return self.salvage(mirror, engine.mode);
         };
         match engine.read(self, copy) {
             Ok(()) => {
@@ -272,7 +275,8 @@ impl Window {
         }
         self.stage = Stage::Reading(reads);
         if reads == 0 {
-            return Turn::Failed;
+            // What is known to be bad on all copies is no news.
+            return self.result();
         }
         Turn::Waits
     }
@@ -283,9 +287,8 @@ impl Window {
         let pages = bio.take_pages();
         let step = bio.value();
         let (place, to) = (step.place, step.to);
-        if !status.is_ok() && to == Direction::Write {
-            step.member.report_failure();
-            step.live.wake_thread();
+        if to == Direction::Write {
+            self.written(place, status.is_ok());
         }
         drop(bio);
         match (to, status.is_ok()) {
@@ -293,11 +296,30 @@ impl Window {
             (Direction::Read, false) if !engine.mode.compares() => {
                 return self.read_next(engine, Some(place));
             }
-            // What cannot be read cannot be compared.
-            (Direction::Read, false) => self.spoiled = true,
+            // What cannot be read differs: it is written, by a check too.
+            (Direction::Read, false) => {
+                self.spoiled |= self.unread.push(place, GFP_KERNEL).is_err();
+            }
             (Direction::Write, _) => {}
         }
         self.count_down(engine)
+    }
+
+    /// A copy was written, or was not: then it does not hold what it should, which is recorded.
+    fn written(&self, place: Place, well: bool) {
+        let (live, length) = (self.pass.live(), self.length());
+        let mirror = live.personality().mirror();
+        let copies = mirror.and_then(|mirror| mirror.copies(self.start, length));
+        let copy = copies.and_then(|(mut copies, _)| copies.find(|copy| copy.seat.place == place));
+        let Some(copy) = copy else {
+            return;
+        };
+        if !well {
+            copy.seat.member.mark_write_error();
+            copy.lose(length, live);
+        } else if copy.seat.heal(copy.at, length) {
+            live.wake_thread();
+        }
     }
 
     /// Keeps what was read. Without memory for that the copy is left out, as if it could not be read.
@@ -355,10 +377,13 @@ impl Window {
                 Some(place) => copy.seat.place == place,
                 None => copy.seat.member.valid_below() < copy.at.saturating_add(length),
             },
-            Mode::Compare => false,
+            Mode::Compare => self.unread.contains(&copy.seat.place),
             Mode::Mend => differs(*copy),
         };
-        let mismatch = mode.compares() && mirror.targets(start, length, from).any(differs);
+        let differing = mirror
+            .targets(start, length, from)
+            .filter(|copy| differs(*copy));
+        let differing = differing.fold(0_u64, |count, _| count.saturating_add(1));
         let (mut writes, mut unwritten) = (0, false);
         for copy in mirror.targets(start, length, from).filter(is_target) {
             match engine.write(self, copy, pages.clone()) {
@@ -367,8 +392,8 @@ impl Window {
             }
         }
         self.spoiled |= unwritten;
-        if mismatch {
-            self.found = length;
+        if mode.compares() {
+            self.found = Sectors::new(length.get().saturating_mul(differing));
         }
         self.stage = Stage::Writing(writes);
         if writes == 0 {
@@ -380,7 +405,7 @@ impl Window {
     /// Whether what was read of a copy is not what the pages hold.
     fn differs(&self, place: Place, pages: &Pages) -> bool {
         let copy = self.copies.iter().find(|copy| copy.place == place);
-        copy.is_some_and(|copy| !same(&copy.pages, pages))
+        copy.is_some_and(|copy| !same(&copy.pages, pages)) || self.unread.contains(&place)
     }
 }
 
@@ -479,7 +504,11 @@ impl Mirror {
     }
 
     /// The copies that a pass could read, in order: those read like any other first.
-    fn sources(&self, start: Sector, length: Sectors) -> impl Iterator<Item = Located<'_>> {
+    pub(super) fn sources(
+        &self,
+        start: Sector,
+        length: Sectors,
+    ) -> impl Iterator<Item = Located<'_>> {
         let with = move |reads: Reads| {
             self.copies(start, length)
                 .into_iter()

@@ -3,6 +3,7 @@
 //! The walk over the copies of a range that have a member.
 
 use super::seat::Seat;
+use crate::member::{bad_blocks::Known, Health};
 use core::slice;
 use md_core::{
     layout::mirror::Copies,
@@ -24,12 +25,15 @@ impl Located<'_> {
         self.seat.on_device(self.at)
     }
 
-    /// Whether it is there, works, and is valid for `length`.
-    pub(super) fn is_readable(&self, length: Sectors) -> bool {
+    /// Whether it is there, works, and is valid for `length`, bad blocks or not.
+    pub(super) fn is_valid(&self, length: Sectors) -> bool {
         let end = self.at.saturating_add(length);
-        self.seat
-            .candidate(self.at)
-            .is_some_and(|candidate| end <= candidate.valid_below)
+        self.seat.member.health() == Health::Working && end <= self.seat.member.valid_below()
+    }
+
+    /// Whether it can be read for `length`.
+    pub(super) fn is_readable(&self, length: Sectors) -> bool {
+        self.is_valid(length) && self.seat.known(self.at, length) == Known::Good
     }
 }
 

@@ -29,9 +29,7 @@ fn show(this: This<'_>, page: &mut Page<'_>) -> Result {
     } else {
         UnackedBadBlocks::None
     };
-    configured(this, |entry, _| {
-        line(page, entry.flags().shown(unrecorded))
-    })
+    configured(this, |entry, _| line(page, entry.flags().shown(unrecorded)))
 }
 
 fn store(this: This<'_>, text: &[u8]) -> Result {
@@ -61,12 +59,7 @@ fn store(this: This<'_>, text: &[u8]) -> Result {
 
 /// Carries out a word that changes nothing but the member. `EINVAL` when it is not for a member like this, `EBUSY` when
 /// it is for one of an array that does not run.
-fn obey(
-    config: &mut Configuration<'_>,
-    this: &Member,
-    index: usize,
-    command: Command,
-) -> Result {
+fn obey(config: &mut Configuration<'_>, this: &Member, index: usize, command: Command) -> Result {
     let running = config.running.is_some();
     let external = config.is_external();
     let entry = config.entry(this)?;
@@ -121,7 +114,10 @@ fn unblock(config: &mut Configuration<'_>, this: &Member, index: usize) {
     let is_faulty = |state: State| matches!(state, State::Faulty { .. });
     if let Ok(entry) = config.entry(this) {
         if is_faulty(entry.state) {
-            if let Ok(next) = entry.state.step(Event::Acknowledge, &crate::array::hotplug::QUIET) {
+            if let Ok(next) = entry
+                .state
+                .step(Event::Acknowledge, &crate::array::hotplug::QUIET)
+            {
                 entry.state = next.after(entry.state);
                 entry.member.set_health(Health::Failed);
             }
