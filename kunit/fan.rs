@@ -14,7 +14,7 @@ use kernel_ext::{
     alloc::{mempool::Wait, page::PAGE_SECTORS},
     block::{
         bdev::ClaimedDevice,
-        bio::{Part, Setup},
+        bio::{Bio, Dataless, Part, Setup},
         bio_set::BioSet,
         fan::{Early, Fan, FanPool, Leg, Request},
         parked::Parked,
@@ -97,6 +97,10 @@ impl Bench {
     /// A fan of a write of `pages` pages at sector 0.
     fn fan(&self, pages: usize, seed: u8, finish: Finish, early: Early) -> Result<Fan<Mirror>> {
         let parent = incoming(&self.set, &self.disks[0], &self.above, 0, pages, seed)?;
+        self.fan_of(parent, finish, early)
+    }
+
+    fn fan_of(&self, parent: Bio, finish: Finish, early: Early) -> Result<Fan<Mirror>> {
         let request = Mirror {
             legs: self.legs.clone(),
             parked: self.parked.clone(),
@@ -132,6 +136,46 @@ mod tests {
         assert_eq!((bench.above.errors(), bench.legs.count()), (0, 2));
         assert!(holds(&bench.disks[0], 4096, 4, 11)?);
         assert!(holds(&bench.disks[1], 5120, 4, 11)?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_leg_of_a_discard_may_be_longer() -> Result {
+        let bench = Bench::new()?;
+        let mut fan = bench.fan(4, 23, Finish::Complete, Early::Wait)?;
+        let mut leg = fan.add_leg(bench.disks[0].clone())?;
+        assert_eq!(leg.set_sectors(8), Err(EINVAL));
+        leg.set_sector(2048);
+        fan.submit();
+        assert!(bench.above.wait_for(1));
+
+        let probe = Probe {
+            device: bench.disks[0].clone(),
+            done: bench.above.clone(),
+        };
+        let parent = bench.set.dataless(Dataless::Discard, PAGE_SECTORS, probe)?;
+        let mut fan = bench.fan_of(parent.into_bio(), Finish::Complete, Early::Wait)?;
+        let mut leg = fan.add_leg(bench.disks[0].clone())?;
+        assert_eq!(leg.set_sectors(0), Err(EINVAL));
+        leg.set_sectors(2 * PAGE_SECTORS)?;
+        leg.set_sector(2048);
+        fan.submit();
+        assert!(bench.above.wait_for(2));
+        assert_eq!(bench.above.errors(), 0);
+        // Discarded pages read as zeroes, and the one behind them as what was written.
+        assert!(holds(&bench.disks[0], 2048, 1, 0)?);
+        assert!(holds(
+            &bench.disks[0],
+            2048 + u64::from(PAGE_SECTORS),
+            1,
+            0
+        )?);
+        assert!(holds(
+            &bench.disks[0],
+            2048 + 2 * u64::from(PAGE_SECTORS),
+            1,
+            25
+        )?);
         Ok(())
     }
 

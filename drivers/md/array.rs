@@ -25,6 +25,7 @@ pub(crate) mod node;
 pub(crate) mod registry;
 mod run;
 mod sb_io;
+mod seats;
 pub(crate) mod service;
 pub(crate) mod status;
 pub(crate) mod tracking;

@@ -5,25 +5,42 @@
 //! [`Member`] is what I/O uses: it keeps the device open. What the array knows of a member is an
 //! [`Entry`](entry::Entry) of its configuration.
 
+pub(crate) mod bad_blocks;
 pub(crate) mod entry;
+mod errors;
+pub(crate) mod marks;
 pub(crate) mod superblock;
 
 use crate::array::Array;
-use kernel::sync::{
-    atomic::{Acquire, Atomic, Full, Relaxed, Release},
-    Arc,
+use errors::Errors;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Release},
+        Arc,
+    },
+    workqueue::Queue,
 };
-use kernel_ext::block::bdev::{BlockDevice, ClaimedDevice, Target};
+use kernel_ext::block::{
+    badblocks::BadBlocks,
+    bdev::{BlockDevice, ClaimedDevice, Target},
+};
+use marks::Mark;
 use md_core::{units::Sector, words::mdstat::Reads};
 
 /// A device that belongs to an array.
+#[pin_data]
 pub(crate) struct Member {
     /// The array.
     pub(crate) array: Arc<Array>,
     device: Arc<ClaimedDevice>,
     health: Atomic<u32>,
-    write_mostly: Atomic<bool>,
+    marks: Atomic<u32>,
     valid_below: Atomic<u64>,
+    #[pin]
+    bad_blocks: BadBlocks,
+    #[pin]
+    errors: Errors,
 }
 
 /// Whether a member can be used, as I/O sees it.
@@ -38,14 +55,27 @@ pub(crate) enum Health {
 }
 
 impl Member {
-    fn new(array: Arc<Array>, device: Arc<ClaimedDevice>) -> Self {
-        Self {
-            array,
-            device,
-            health: Atomic::new(Health::Working as u32),
-            write_mostly: Atomic::new(false),
-            valid_below: Atomic::new(0),
-        }
+    fn new(array: Arc<Array>, device: Arc<ClaimedDevice>) -> Result<Arc<Self>> {
+        let this = Arc::pin_init(
+            try_pin_init!(Self {
+                array,
+                device,
+                health: Atomic::new(Health::Working as u32),
+                marks: Atomic::new(0),
+                valid_below: Atomic::new(0),
+                bad_blocks <- BadBlocks::new(),
+                errors <- Errors::new(),
+            }? Error),
+            GFP_KERNEL,
+        )?;
+        // Until a log is found there is nowhere to record what is bad.
+        this.bad_blocks.set_shift(None);
+        Ok(this)
+    }
+
+    /// Who does what cannot be done where it is found to be needed.
+    pub(crate) fn workers(&self) -> &Queue {
+        self.array.registry.workers()
     }
 
     /// Whether it can be used. Any context.
@@ -86,7 +116,7 @@ impl Member {
 
     /// Whether it is read only when nothing else can be.
     pub(crate) fn reads(&self) -> Reads {
-        if self.write_mostly.load(Relaxed) {
+        if self.has(Mark::WriteMostly) {
             Reads::WriteMostly
         } else {
             Reads::Normal
@@ -95,8 +125,7 @@ impl Member {
 
     /// The array it belongs to has a say in how it is read.
     pub(crate) fn set_reads(&self, reads: Reads) {
-        self.write_mostly
-            .store(reads == Reads::WriteMostly, Relaxed);
+        self.mark(Mark::WriteMostly, reads == Reads::WriteMostly);
     }
 }
 

@@ -37,7 +37,7 @@ use mirror::Mirror;
 use raid0::Raid0;
 
 /// The levels that are implemented.
-pub(crate) const LEVELS: &[Level] = &[Level::Linear, Level::Raid0, Level::Raid1];
+pub(crate) const LEVELS: &[Level] = &[Level::Linear, Level::Raid0, Level::Raid1, Level::Raid10];
 
 /// A member in its place, as a level starts with it.
 pub(crate) struct Seated {
@@ -108,11 +108,11 @@ impl Personality {
                 let members = all(array, shape.raid_disks, members)?;
                 Ok(Self::Raid0(Raid0::start(array, shape, members)?))
             }
-            Level::Raid1 => {
+            Level::Raid1 | Level::Raid10 => {
                 let mirror = Mirror::start(array, shape, members)?;
                 Ok(Self::Mirror(KBox::new(mirror, GFP_KERNEL)?))
             }
-            Level::Raid4 | Level::Raid5 | Level::Raid6 | Level::Raid10 => {
+            Level::Raid4 | Level::Raid5 | Level::Raid6 => {
                 pr_warn!(
                     "{array}: level {} is not implemented yet\n",
                     shape.level.number()
@@ -139,7 +139,7 @@ impl Personality {
         match self {
             Self::Linear(_) => Level::Linear,
             Self::Raid0(_) => Level::Raid0,
-            Self::Mirror(_) => Level::Raid1,
+            Self::Mirror(mirror) => mirror.level(),
         }
     }
 

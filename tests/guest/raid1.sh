@@ -91,7 +91,9 @@ for metadata in 1.2 1.0 0.90; do
 	same "state of vdb" faulty "$(cat $MD/dev-vdb/state)"
 	same "the last device" EBUSY "$(errno_of put faulty $MD/dev-vda/state)"
 	same "state of vda" in_sync "$(cat $MD/dev-vda/state)"
-	await "array_state" broken state
+	# C refuses, too, but has broken the array then.
+	[[ $RMD_DRIVER == c ]] || same "broken" "" "$(state | grep broken || true)"
+	dd if=/dev/urandom of=/dev/md0 bs=4k count=1 oflag=direct status=none
 
 	step "remove, stop, assemble degraded"
 	mdadm --quiet /dev/md0 --remove /dev/vdb

@@ -11,7 +11,7 @@ use md_core::{
     state::{
         array::Array as State,
         clean::{Change, Rollback},
-        member::{Member as MemberState, Seat},
+        member::Member as MemberState,
     },
     units::{Events, Sector, Sectors, Slot},
     words::{
@@ -218,18 +218,17 @@ impl Config {
 
     /// How many slots have no member in sync.
     pub(crate) fn degraded(&self) -> u16 {
-        let has = |slot: &u16| self.main_of(Slot::new(*slot)).is_some();
+        let has = |slot: &u16| self.in_sync_of(Slot::new(*slot)).is_some();
         let in_sync = (0..self.raid_disks).filter(has).count();
         self.raid_disks
             .saturating_sub(u16::try_from(in_sync).unwrap_or(u16::MAX))
     }
 
-    /// The member in sync of a slot.
-    pub(crate) fn main_of(&self, slot: Slot) -> Option<&Entry> {
-        self.members.iter().find(|entry| {
-            matches!(entry.state, MemberState::InSync(place)
-                if place.slot == slot && place.seat == Seat::Main)
-        })
+    /// A member in sync of a slot: the main one, or a replacement about to take its place.
+    pub(crate) fn in_sync_of(&self, slot: Slot) -> Option<&Entry> {
+        self.members
+            .iter()
+            .find(|entry| matches!(entry.state, MemberState::InSync(place) if place.slot == slot))
     }
 
     /// Whether there is a setting that keeps the array in the system when nobody uses it.

@@ -2,15 +2,18 @@
 
 //! Members that come to a running array, fail in it, and leave it.
 
-use super::{Array, Configuration};
-use crate::{error::OrErrno, log::Text, member::entry::Entry};
+use super::{service::By, Array, Configuration};
+use crate::{
+    error::OrErrno,
+    log::Text,
+    member::{entry::Entry, marks::Mark, Health},
+};
 use kernel::{prelude::*, str::CString, sync::ArcBorrow};
 use kernel_ext::block::{limits::LimitsUpdate, major::DeviceNumber};
 use md_core::{
     state::{
         clean::Change,
-        member::{Duty, Env, Event, Loss, Member as State, Pending, Place, Record, Run, Seat},
-        sync::{Access as SyncAccess, Resync},
+        member::{Env, Event, Loss, Member as State, Pending, Place, Run, Seat},
     },
     units::{MemberNumber, Slot},
     words::ioctl::DiskInfo,
@@ -40,89 +43,20 @@ impl Configuration<'_> {
             // Levels without redundancy fail with the member, so it stays.
             return Err(EBUSY);
         }
-        let failed = self.fail(index).or_errno();
+        let failed = self.fail(index, By::Word).or_errno();
         self.serve();
         failed
     }
 }
 
-impl Configuration<'_> {
-    /// Whether members are to leave or get places: failed ones have theirs still, or a spare could have one.
-    pub(crate) fn wants_seats(&self) -> bool {
-        let Some(running) = &self.running else {
-            return false;
-        };
-        let env = self.sync_env();
-        if running.thread.is_none() || env.access == SyncAccess::ReadOnly {
-            return false;
-        }
-        self.members.iter().any(is_leaving)
-            || (env.resync == Resync::NotDue
-                && self.degraded() > 0
-                && self.members.iter().any(is_free)
-                && self.empty_slot().is_some())
-    }
-
-    /// The first slot without a member.
-    fn empty_slot(&self) -> Option<Slot> {
-        let has_member = |slot: Slot| {
-            let mut places = self.members.iter().filter_map(|entry| entry.state.place());
-            places.any(|place| place.slot == slot && place.seat == Seat::Main)
-        };
-        (0..self.raid_disks)
-            .map(Slot::new)
-            .find(|slot| !has_member(*slot))
-    }
-
-    /// Failed members give up their places, and spares take them. I/O must be held back.
-    pub(crate) fn arrange_seats(&mut self) {
-        let array = self.array;
-        for index in 0..self.members.len() {
-            if self.members.get(index).is_some_and(is_leaving) {
-                // One that cannot leave yet is looked at again.
-                let _ = array.detach(self, index);
-            }
-        }
-        if self.resync_due() == Resync::Due {
-            return;
-        }
-        for index in 0..self.members.len() {
-            let Some(slot) = self.empty_slot() else {
-                break;
-            };
-            if self.members.get(index).is_some_and(is_free) {
-                let place = Place {
-                    slot,
-                    seat: Seat::Main,
-                };
-                if let Err(error) = array.attach(self, index, place) {
-                    pr_warn!("a spare cannot be used: {error:?}\n");
-                }
-            }
-        }
-        self.record_devices();
-    }
-}
-
-/// Whether a member has failed, all know, and it still has its place.
-fn is_leaving(entry: &Entry) -> bool {
-    matches!(
-        entry.state,
-        State::Faulty {
-            was: Duty::Place(_),
-            record: Record::Done,
-        }
-    )
-}
-
-/// Whether a member can have a place.
-fn is_free(entry: &Entry) -> bool {
-    matches!(entry.state, State::Spare { .. })
-}
-
 impl Array {
     /// A spare gets a place, to be rebuilt there. I/O must be held back.
-    fn attach(&self, config: &mut Configuration<'_>, index: usize, place: Place) -> Result {
+    pub(super) fn attach(
+        &self,
+        config: &mut Configuration<'_>,
+        index: usize,
+        place: Place,
+    ) -> Result {
         let entry = config.members.get_mut(index).ok_or(ENODEV)?;
         let before = entry.state;
         let next = before.step(Event::Place(place), &QUIET).or_errno()?;
@@ -178,8 +112,72 @@ impl Array {
         Ok(())
     }
 
+    /// `slot` of a member of a running array: `none` takes the place away, a number gives one to a spare. I/O must be held
+    /// back.
+    ///
+    /// `EBUSY` for a member that has a place or cannot lose it, or while a pass is under way; `EEXIST` when there is no
+    /// place to be had or lost; `ENOSPC` beyond the slots; `EINVAL` for a level whose members cannot change.
+    pub(crate) fn set_slot(
+        &self,
+        config: &mut Configuration<'_>,
+        index: usize,
+        slot: Option<Slot>,
+    ) -> Result {
+        let changes = config
+            .running
+            .as_ref()
+            .is_some_and(|running| running.thread.is_some());
+        let entry = config.members.get(index).ok_or(ENODEV)?;
+        let Some(slot) = slot else {
+            entry.slot().ok_or(EEXIST)?;
+            if !changes {
+                return Err(EINVAL);
+            }
+            config.serve();
+            self.detach(config, index).map_err(|_| EBUSY)?;
+            config.record_devices();
+            config.look_for_work();
+            return Ok(());
+        };
+        if entry.slot().is_some() || config.is_syncing() {
+            return Err(EBUSY);
+        }
+        if !changes {
+            return Err(EINVAL);
+        }
+        if slot.get() >= config.raid_disks {
+            return Err(ENOSPC);
+        }
+        let seating = config.seat_in(entry, slot).ok_or(EEXIST)?;
+        self.attach(config, index, seating.place)?;
+        if let Some(entry) = config.members.get(index) {
+            entry.notify_state();
+        }
+        // The pass is started by who asked for this.
+        config.record_devices();
+        Ok(())
+    }
+
+    /// A failed member that has left its place becomes a spare that had a place, and is brought up to date.
+    ///
+    /// `EINVAL` for an array that does not run, `EBUSY` for a member that has not left a place.
+    pub(crate) fn readd(&self, config: &mut Configuration<'_>, index: usize) -> Result {
+        if config.running.is_none() {
+            return Err(EINVAL);
+        }
+        let entry = config.members.get_mut(index).ok_or(ENODEV)?;
+        let next = entry.state.step(Event::Readd, &QUIET).map_err(|_| EBUSY)?;
+        entry.state = next.after(entry.state);
+        entry.member.set_health(Health::Working);
+        entry.notify_state();
+        config.renumber_v0();
+        config.record_devices();
+        config.look_for_work();
+        Ok(())
+    }
+
     /// Has a member give up its place.
-    fn detach(&self, config: &mut Configuration<'_>, index: usize) -> Result {
+    pub(super) fn detach(&self, config: &mut Configuration<'_>, index: usize) -> Result {
         let entry = config.members.get(index).ok_or(ENODEV)?;
         let Some(place) = entry.state.place() else {
             return Ok(());
@@ -193,6 +191,7 @@ impl Array {
         }
         if let Some(entry) = config.members.get_mut(index) {
             entry.state = next;
+            entry.member.mark(Mark::WantReplacement, false);
         }
         let members = config.in_slots()?;
         if let Some(live) = config.live_mut()? {
@@ -230,7 +229,7 @@ impl Array {
         }
         entry.state = State::Spare { last: None };
         entry.set_write_mostly(info.state & DiskInfo::STATE_WRITE_MOSTLY != 0);
-        entry.failfast = info.state & DiskInfo::STATE_FAIL_FAST != 0;
+        entry.set_failfast(info.state & DiskInfo::STATE_FAIL_FAST != 0);
         let wanted = u32::try_from(info.number).ok().map(MemberNumber::new);
         this.bind_spare(config, entry, wanted)?;
         config.due = Change::Devices;

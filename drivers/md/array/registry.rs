@@ -17,6 +17,7 @@ use kernel::{
         atomic::{Atomic, Relaxed},
         new_condvar, new_mutex, Arc, CondVar, Mutex,
     },
+    workqueue::Queue,
 };
 use kernel_ext::{
     block::{
@@ -205,6 +206,11 @@ impl Registry {
         }
         let minor = number.minor() >> MDP_MINOR_SHIFT << MDP_MINOR_SHIFT;
         DeviceNumber::new(number.major(), minor).ok_or(EINVAL)
+    }
+
+    /// Workers for what may not be done where it is found to be needed; work of arrays that run only.
+    pub(crate) fn workers(&self) -> &Queue {
+        &self.removals
     }
 
     /// Has a worker remove an array that nobody uses any more. Any context.

@@ -4,6 +4,7 @@
 
 use super::{
     config::{Config, LevelSetting},
+    hotplug::QUIET,
     live::Live,
     service::Service,
     tracking::{Kept, Tracking},
@@ -14,9 +15,13 @@ use crate::{
         params::START_RO,
         sysfs::{bitmap::COMMON, redundancy::REDUNDANCY},
     },
+    error::OrErrno,
     log::Text,
     member::{entry::Entry, Member},
-    personality::{mirror::failures::Failures, Personality, Seated, Shape},
+    personality::{
+        mirror::{failures::Failures, Layout},
+        Personality, Seated, Shape,
+    },
     sync::{thread::Syncer, Syncing},
 };
 use kernel::{prelude::*, str::CString, sync::Arc};
@@ -30,17 +35,19 @@ use md_core::{
     assemble::{elect, Candidate, CandidateIndex},
     format::{
         level::Level,
-        sb1::{ArrayState, BadBlocks, CrashLog, ResyncPoint},
+        sb1::{ArrayState, CrashLog, ResyncPoint},
     },
+    layout::mirror::Placement,
     state::{
         array::{Access, Array as State, Failure, StartAs},
-        member::Seat,
+        member::{Event, Seat},
         sync::Event as SyncEvent,
         Metadata,
     },
     units::{Sector, Sectors},
     words::{
         array::{ArraySize, MetadataVersion, SafeModeDelay},
+        level::level_name,
         mdstat::Geometry,
         number::SectorOrNone,
     },
@@ -61,6 +68,8 @@ pub(crate) struct Running {
     pub(crate) size: Sectors,
     /// The size its level offers.
     offered: Sectors,
+    /// Where the copies lie, for a mirror.
+    pub(crate) mirror: Option<Layout>,
     /// Requests that wait for the thread.
     pub(super) failures: Option<Arc<Failures>>,
     /// The passes of a level that has any.
@@ -163,7 +172,14 @@ impl Array {
         config.adopt(&state);
         config.ctime = created;
         config.uuid = uuid;
-        self.keep_only_chosen(config, &candidates)
+        self.keep_only_chosen(config, &candidates)?;
+        // A replacement alone is what there is of its slot.
+        while let Some(index) = config.orphaned_replacement() {
+            let entry = config.members.get_mut(index).ok_or(EINVAL)?;
+            let next = entry.state.step(Event::Promote, &QUIET).or_errno()?;
+            entry.state = next.after(entry.state);
+        }
+        Ok(())
     }
 
     /// Gives each member the place it was judged to have; those without go away.
@@ -235,6 +251,7 @@ impl Array {
             geometry: personality.geometry(),
             size,
             offered,
+            mirror: personality.mirror().map(|mirror| *mirror.layout()),
             failures: personality.mirror().map(|mirror| mirror.failures().clone()),
             sync: self.start_sync(name, config, &personality)?,
             thread: None,
@@ -242,6 +259,10 @@ impl Array {
         };
         let waker: Option<Waker<Service>> = thread.as_ref().map(Thread::waker);
         running.thread = thread;
+        if let Some(layout) = &running.mirror {
+            // Of the last chunk of a raid10 only whole ones are used.
+            config.component_size = layout.member_size();
+        }
         let live = Live::new(personality, config.in_slots()?, tracking, waker)?;
         for entry in &config.members {
             // What was read from the device before may be older than what the array writes.
@@ -249,14 +270,14 @@ impl Array {
             entry.device().invalidate();
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
-        config.max_read_errors = MAX_READ_ERRORS;
-        if config.degraded() + 1 == config.raid_disks {
+        if running.level == Level::Raid1 && config.degraded() + 1 == config.raid_disks {
             // One copy alone agrees with itself.
             config.resync_start = Sector::MAX;
         }
         running.tracking.set_resynced(config.resync_start);
         *config.live_mut()? = Some(live);
         config.running = Some(running);
+        config.set_max_read_errors(MAX_READ_ERRORS);
         self.place().with_directory(|directory| {
             if directory.add_group(&COMMON).is_ok() {
                 directory.uevent(Uevent::Change);
@@ -520,7 +541,8 @@ impl Config {
         if personality.mirror().is_none() {
             return Ok(None);
         }
-        let name = CString::try_from_fmt(fmt!("{name}_raid1"))?;
+        let level = level_name(personality.level()).unwrap_or("md");
+        let name = CString::try_from_fmt(fmt!("{name}_{level}"))?;
         let array = self.members.first().ok_or(EINVAL)?.member.array.clone();
         Service::start(&name, array).map(Some)
     }
@@ -534,27 +556,19 @@ impl Config {
         }
     }
 
-    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap, and bad blocks that a
-    /// level with redundancy must not read.
+    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap.
     fn refuse_unimplemented(&self) -> Result {
-        let redundant = self.level().is_some_and(Level::is_redundant);
         for entry in &self.members {
             let Some(view) = entry.view()? else {
                 continue;
             };
-            let member = view.member();
-            let what = if matches!(member.crash_log, CrashLog::Bitmap(_)) {
-                "bitmaps are"
-            } else if redundant && member.bad_blocks == BadBlocks::Recorded {
-                "bad-block logs are"
-            } else {
-                continue;
-            };
-            pr_warn!(
-                "{}: {what} not implemented yet\n",
-                Text(entry.device().name())
-            );
-            return Err(EINVAL);
+            if matches!(view.member().crash_log, CrashLog::Bitmap(_)) {
+                pr_warn!(
+                    "{}: bitmaps are not implemented yet\n",
+                    Text(entry.device().name())
+                );
+                return Err(EINVAL);
+            }
         }
         Ok(())
     }

@@ -30,7 +30,7 @@ use md_core::{
     state::{
         array::{Access, Array as State},
         clean::{Before, Change, Dirtiness, Role as Placing, Settled, SuperUpdate},
-        member::{Member as MemberKind, Record as Known},
+        member::{Member as MemberKind, Record as Known, Seat as Chair},
         Health as ArrayHealth,
     },
     units::{Sector, Sectors, SECTOR_SHIFT},
@@ -79,8 +79,19 @@ impl Configuration<'_> {
                 self.due = change;
                 continue;
             }
+            self.acknowledge_bad_blocks();
             self.acknowledge_failures(&tracking);
             tracking.recorded(state);
+        }
+    }
+
+    /// What was written of the members' bad blocks is recorded. With external metadata it is for the program to say so.
+    fn acknowledge_bad_blocks(&self) {
+        if self.is_external() {
+            return;
+        }
+        for entry in &self.members {
+            entry.acknowledge_bad_blocks(self.events);
         }
     }
 
@@ -200,9 +211,11 @@ impl Config {
         let Some(entry) = self.members.get_mut(index) else {
             return Ok(());
         };
+        // First the log: until the superblock names it, nobody reads what is in it.
+        let logged = entry.write_bad_blocks();
         // Its superblock is changed while the table of members is looked at.
         let mut superblock = core::mem::replace(&mut entry.superblock, Superblock::None);
-        let result = self.compose_and_write(index, &mut superblock, array);
+        let result = logged.and_then(|()| self.compose_and_write(index, &mut superblock, array));
         if let Some(entry) = self.members.get_mut(index) {
             entry.superblock = superblock;
             match result {
@@ -285,10 +298,13 @@ impl Entry {
             superblock: Sector::ZERO,
             data: self.data,
             progress: Progress::Settled,
-            replacement: false,
+            replacement: matches!(
+                self.state.place(),
+                Some(place) if place.seat == Chair::Replacement
+            ),
             write_mostly: self.write_mostly,
             failfast: self.failfast,
-            corrected_reads: self.corrected_reads,
+            corrected_reads: self.member.corrected(),
             crash_log: sb1::CrashLog::None,
             bad_blocks: sb1::BadBlocks::Unrecorded,
         };
@@ -305,7 +321,11 @@ impl Entry {
             },
             superblock: read.superblock,
             crash_log: read.crash_log,
-            bad_blocks: read.bad_blocks,
+            bad_blocks: if self.member.has_bad_blocks() {
+                sb1::BadBlocks::Recorded
+            } else {
+                sb1::BadBlocks::Unrecorded
+            },
             ..whole
         })
     }

@@ -6,16 +6,20 @@
 //! the array while holding it: such I/O may be waiting for this.
 
 use super::{Array, Configuration};
-use crate::{log::Text, member::Health};
+use crate::{
+    log::Text,
+    member::{marks::Mark, Health},
+};
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc, time::msecs_to_jiffies};
 use kernel_ext::sync::kthread::{Me, Thread, Work};
 use md_core::{
+    layout::mirror::Placement,
     policy::{mirror_loss, LastDevice, MirrorLoss, Survivors},
     state::{
         array::{Access, Array as State},
         clean::{Change, Dirtiness},
-        member::{Env, Event, Illegal, Member as MemberKind, Pending, Run, Seat},
+        member::{Env, Event, Illegal, Member as MemberKind, Pending, Run},
         sync::{Access as SyncAccess, Event as SyncEvent, Request, Sync},
         Next,
     },
@@ -41,6 +45,15 @@ impl Work for Service {
     }
 }
 
+/// Why a member is to be given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// It erred.
+    Errors,
+    /// An administrator, or a program, says so.
+    Word,
+}
+
 impl Configuration<'_> {
     /// Does what is to be done. May sleep.
     pub(crate) fn serve(&mut self) {
@@ -50,17 +63,15 @@ impl Configuration<'_> {
         let failures = running.failures.clone();
         let state = running.tracking.state();
         // Taken before the members are looked at: the failures behind them are recorded below.
-        let settling = failures.as_ref().map(|failures| failures.take_writes());
-        if self.note_failures() {
+        let settling = failures.map(|failures| failures.take_writes());
+        if self.note_failures() || self.note_bad_blocks() {
             self.due = Change::Devices;
         }
+        self.note_marks();
         self.calm_down();
         self.record();
         if let Some(settling) = settling {
             settling.settle();
-        }
-        if let Some(failures) = failures {
-            failures.retry_reads();
         }
         self.announce_state(state);
         self.wake_syncer();
@@ -68,6 +79,11 @@ impl Configuration<'_> {
 
     /// Something may be due that a pass does.
     pub(crate) fn look_for_work(&self) {
+        self.need_a_look();
+        self.wake_syncer();
+    }
+
+    fn need_a_look(&self) {
         if let Some(sync) = self
             .running
             .as_ref()
@@ -76,7 +92,6 @@ impl Configuration<'_> {
             // It is legal in every state.
             let _ = sync.state.step(SyncEvent::Need(Request::Look));
         }
-        self.wake_syncer();
     }
 
     /// What asks for a pass makes an array writable that waits for its first write.
@@ -146,6 +161,63 @@ impl Configuration<'_> {
         }
     }
 
+    /// Sees to members that I/O has marked: they may be replaced now.
+    fn note_marks(&self) {
+        for entry in &self.members {
+            if entry.member.mark(Mark::News, false) {
+                entry.notify_state();
+                self.need_a_look();
+            }
+        }
+    }
+
+    /// How many read errors within hours a member may have.
+    pub(crate) fn set_max_read_errors(&mut self, max: u32) {
+        self.max_read_errors = max;
+        if let Some(running) = &self.running {
+            running.tracking.set_max_read_errors(max);
+        }
+    }
+
+    /// Whether a pass is under way.
+    pub(crate) fn is_syncing(&self) -> bool {
+        self.running
+            .as_ref()
+            .and_then(|running| running.sync.as_ref())
+            .is_some_and(|sync| sync.state.under_way().is_some())
+    }
+
+    /// Whether bad blocks are recorded as soon as the array is served.
+    pub(crate) fn records_bad_blocks(&self) -> bool {
+        let writable = matches!(
+            self.state(),
+            State::Running {
+                access: Access::Writable(_),
+                ..
+            }
+        );
+        writable && !self.is_external()
+    }
+
+    /// Writers that wait for something about a member look again.
+    pub(crate) fn wake_writers(&self) {
+        if let Some(running) = &self.running {
+            running.tracking.wake();
+        }
+    }
+
+    /// Tells who polls the members' bad blocks. True when there are any to be recorded.
+    fn note_bad_blocks(&self) -> bool {
+        let mut any = false;
+        for entry in &self.members {
+            if entry.has_news_of_bad_blocks() && !matches!(entry.state, MemberKind::Faulty { .. }) {
+                entry.notify_bad_blocks();
+                any = true;
+            }
+        }
+        any
+    }
+
     /// Gives up members that I/O has found to fail. True when there were any.
     pub(super) fn note_failures(&mut self) -> bool {
         let mut any = false;
@@ -155,7 +227,7 @@ impl Configuration<'_> {
                     && !matches!(entry.state, MemberKind::Faulty { .. })
             });
             if failing {
-                any |= self.fail(index).is_ok();
+                any |= self.fail(index, By::Errors).is_ok();
             }
         }
         any
@@ -163,8 +235,9 @@ impl Configuration<'_> {
 
     /// Gives up a member. The survivors' superblocks are to be written next.
     ///
-    /// An error when it is the last copy and stays; the array is broken then.
-    pub(crate) fn fail(&mut self, index: usize) -> core::result::Result<(), Illegal> {
+    /// An error when it is the last copy and stays. If its errors were the reason the array is broken then; a word that
+    /// is not followed changes nothing.
+    pub(crate) fn fail(&mut self, index: usize, by: By) -> core::result::Result<(), Illegal> {
         let loss = self.loss_of(index);
         let config = &mut *self.config;
         let Some(entry) = config.members.get_mut(index) else {
@@ -173,7 +246,8 @@ impl Configuration<'_> {
         if let (MemberKind::InSync(_), MirrorLoss::BreaksKeeping | MirrorLoss::BreaksFailing) =
             (entry.state, loss)
         {
-            if let Some(running) = &config.running {
+            let is_refused = (loss, by) == (MirrorLoss::BreaksKeeping, By::Word);
+            if let Some(running) = config.running.as_ref().filter(|_| !is_refused) {
                 running.tracking.set_broken();
             }
         }
@@ -228,12 +302,14 @@ impl Configuration<'_> {
         let works = |slot: Slot| {
             self.members.iter().enumerate().any(|(other, entry)| {
                 other != index
-                    && matches!(entry.state, MemberKind::InSync(place)
-                        if place.slot == slot && place.seat == Seat::Main)
+                    && matches!(entry.state, MemberKind::InSync(place) if place.slot == slot)
             })
         };
-        // Every slot of a raid1 holds all the data.
-        let enough = (0..self.raid_disks).any(|slot| works(Slot::new(slot)));
+        let layout = self
+            .running
+            .as_ref()
+            .and_then(|running| running.mirror.as_ref());
+        let enough = layout.is_some_and(|layout| layout.has_enough(works));
         mirror_loss(
             if enough {
                 Survivors::Enough

@@ -211,7 +211,7 @@ impl Member {
             },
             size: entry.data.size,
             in_sync: match entry.state {
-                MemberState::InSync(place) if place.seat == Seat::Main => Some(place.slot),
+                MemberState::InSync(place) => Some(place.slot),
                 _ => None,
             },
             number: entry.number,

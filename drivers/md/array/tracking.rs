@@ -65,6 +65,8 @@ pub(crate) struct Tracking {
     metadata: Metadata,
     /// Up to where copies agree.
     resynced: Atomic<u64>,
+    /// How many read errors within hours a member may have.
+    max_read_errors: Atomic<u32>,
 }
 
 /// A write under way. The array does not become clean before it is dropped.
@@ -123,6 +125,7 @@ impl Tracking {
                 kept,
                 metadata,
                 resynced: Atomic::new(u64::MAX),
+                max_read_errors: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;
@@ -144,6 +147,25 @@ impl Tracking {
     /// Copies agree up to there.
     pub(crate) fn set_resynced(&self, upto: Sector) {
         self.resynced.store(upto.get(), Release);
+    }
+
+    /// How many read errors within hours a member may have.
+    pub(crate) fn max_read_errors(&self) -> u32 {
+        self.max_read_errors.load(Relaxed)
+    }
+
+    pub(super) fn set_max_read_errors(&self, max: u32) {
+        self.max_read_errors.store(max, Relaxed);
+    }
+
+    /// Whether members may be written.
+    pub(crate) fn is_writable(&self) -> bool {
+        matches!(self.glance(), Glance::Serve | Glance::Track)
+    }
+
+    /// Whether more has failed than the level survives.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.glance() == Glance::Broken
     }
 
     /// Lets I/O see `state`; called with the lock held, or before anybody else knows of this.

@@ -3,6 +3,8 @@
 //! What an array's configuration knows of a member, and the member's presence in sysfs.
 
 use super::{
+    bad_blocks::Log,
+    marks::Mark,
     superblock::{Superblock, View},
     Member,
 };
@@ -24,7 +26,7 @@ use kernel_ext::{
 use md_core::{
     assemble::Verdict,
     format::sb1::{DataPlace, Progress, Role},
-    state::member::{Member as State, Place, Seat},
+    state::member::{Member as State, Place, Record, Seat},
     units::{Events, MemberNumber, Sector, Sectors, Slot},
     words::{
         array::MetadataVersion,
@@ -50,11 +52,14 @@ pub(crate) struct Entry {
     pub(crate) write_mostly: bool,
     /// Its device is not to retry.
     pub(crate) failfast: bool,
-    /// Read errors mended by writing.
-    pub(crate) corrected_reads: u32,
+    /// It is to be a replacement when it gets a slot; only before the array runs.
+    pub(crate) replaces: bool,
     /// The event count of its superblock.
     pub(crate) events: Events,
+    /// Where its bad blocks are recorded, if it has a place for that.
+    pub(super) log: Option<Log>,
     state_file: Option<Dirent>,
+    bad_blocks_files: [Option<Dirent>; 2],
     directory: Option<Kobject<Member>>,
     _holder: Option<HolderLink>,
     device: Arc<ClaimedDevice>,
@@ -84,7 +89,7 @@ impl Entry {
             return Err(EINVAL);
         }
         let superblock = Superblock::read(&device, metadata)?;
-        let member = Arc::new(Member::new(array.into(), device.clone()), GFP_KERNEL)?;
+        let member = Member::new(array.into(), device.clone())?;
         let whole = DataPlace::at_rest(Sector::ZERO, Sectors::new(device.sectors()));
         let mut entry = Self {
             member,
@@ -94,9 +99,11 @@ impl Entry {
             superblock,
             write_mostly: false,
             failfast: false,
-            corrected_reads: 0,
+            replaces: false,
             events: Events::ZERO,
+            log: None,
             state_file: None,
+            bad_blocks_files: [None, None],
             directory: None,
             _holder: None,
             device,
@@ -110,26 +117,29 @@ impl Entry {
         let Some(view) = self.superblock.view(&self.device)? else {
             return Ok(());
         };
+        let log = Log::read(&self.member, &view)?;
         let described = view.member();
         let assembly = view.assembly();
         let slot = match assembly.role {
             Role::Active(slot) => Some(slot),
             _ => None,
         };
+        self.replaces = described.replacement;
         self.state = match (slot, described.progress) {
             (Some(slot), Progress::Recovering { upto } | Progress::RecoveringByBitmap { upto }) => {
                 State::Rebuilding {
-                    place: main(slot),
+                    place: self.place_in(slot),
                     upto: Sector::new(upto.get()),
                 }
             }
-            (Some(slot), _) => State::InSync(main(slot)),
+            (Some(slot), _) => State::InSync(self.place_in(slot)),
             (None, _) => State::Spare { last: None },
         };
         self.data = described.data;
-        self.failfast = described.failfast;
-        self.corrected_reads = described.corrected_reads;
+        self.set_failfast(described.failfast);
+        self.member.set_corrected(described.corrected_reads);
         self.events = assembly.array.events;
+        self.log = log;
         self.set_write_mostly(described.write_mostly);
         Ok(())
     }
@@ -152,9 +162,32 @@ impl Entry {
     /// Gives it a slot, as far as its data goes, or none. Only before the array runs.
     pub(crate) fn take_slot(&mut self, slot: Option<Slot>) {
         self.state = match slot {
-            Some(slot) => State::InSync(main(slot)),
+            Some(slot) => State::InSync(self.place_in(slot)),
             None => State::Spare { last: None },
         };
+    }
+
+    /// The place it would have in a slot.
+    fn place_in(&self, slot: Slot) -> Place {
+        let seat = if self.replaces {
+            Seat::Replacement
+        } else {
+            Seat::Main
+        };
+        Place { slot, seat }
+    }
+
+    /// Whether it is to be a replacement, or is one. Only before the array runs.
+    pub(crate) fn set_replaces(&mut self, replaces: bool) {
+        self.replaces = replaces;
+        if let Some(slot) = self.slot() {
+            let place = self.place_in(slot);
+            self.state = match self.state {
+                State::InSync(_) => State::InSync(place),
+                State::Rebuilding { upto, .. } => State::Rebuilding { place, upto },
+                other => other,
+            };
+        }
     }
 
     /// Makes it what the assembly decided it is. `None` when it is not taken.
@@ -191,6 +224,18 @@ impl Entry {
     /// What `dev-X/state` shows.
     pub(crate) fn flags(&self) -> MemberFlags {
         let flag = |flags: MemberFlags, set: bool, flag| if set { flags.with(flag) } else { flags };
+        let unrecorded = matches!(
+            self.state,
+            State::Faulty {
+                record: Record::Pending,
+                ..
+            }
+        );
+        let replaces = match self.state.place() {
+            Some(place) => place.seat == Seat::Replacement,
+            None => self.replaces,
+        };
+        let member = &self.member;
         let mut flags = match self.state {
             State::Faulty { .. } => MemberFlags::NONE.with(MemberFlag::Faulty),
             State::InSync(_) => MemberFlags::NONE.with(MemberFlag::InSync),
@@ -198,7 +243,20 @@ impl Entry {
             State::Spare { .. } | State::Rebuilding { .. } => MemberFlags::NONE,
         };
         flags = flag(flags, self.write_mostly, MemberFlag::WriteMostly);
-        flag(flags, self.failfast, MemberFlag::FailFast)
+        for (set, which) in [
+            (member.has(Mark::Blocked) || unrecorded, MemberFlag::Blocked),
+            (member.has(Mark::WriteError), MemberFlag::WriteError),
+            (
+                member.has(Mark::WantReplacement),
+                MemberFlag::WantReplacement,
+            ),
+            (replaces, MemberFlag::Replacement),
+            (member.has(Mark::ExternalBadBlocks), MemberFlag::ExternalBbl),
+            (self.failfast, MemberFlag::FailFast),
+        ] {
+            flags = flag(flags, set, which);
+        }
+        flags
     }
 
     /// Shows the member below the array's `md/` directory, and the array among the device's holders.
@@ -211,6 +269,8 @@ impl Entry {
         // mdadm finds the device by this link, but can do without.
         let _ = directory.add_link(self.device.device(), c"block");
         self.state_file = directory.dirent(c"state");
+        self.bad_blocks_files =
+            [c"bad_blocks", c"unacknowledged_bad_blocks"].map(|name| directory.dirent(name));
         self.directory = Some(directory);
         self._holder = Some(HolderLink::new(self.device.clone(), disk)?);
         Ok(())
@@ -224,6 +284,12 @@ impl Entry {
         } else {
             Reads::Normal
         });
+    }
+
+    /// Whether its device is not to retry while others have the data.
+    pub(crate) fn set_failfast(&mut self, failfast: bool) {
+        self.failfast = failfast;
+        self.member.mark(Mark::FailFast, failfast);
     }
 
     /// What a level needs to use it; `None` when it has no place, or no data of the array.
@@ -249,15 +315,15 @@ impl Entry {
         }
     }
 
+    /// Tells who polls the lists of bad blocks.
+    pub(crate) fn notify_bad_blocks(&self) {
+        for file in self.bad_blocks_files.iter().flatten() {
+            file.notify();
+        }
+    }
+
     /// Its directory, once it is presented.
     pub(crate) fn directory(&self) -> Option<&Kobject<Member>> {
         self.directory.as_ref()
-    }
-}
-
-fn main(slot: Slot) -> Place {
-    Place {
-        slot,
-        seat: Seat::Main,
     }
 }

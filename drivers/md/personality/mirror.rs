@@ -2,14 +2,24 @@
 
 //! The mirror engine: copies of every sector, placed by `md_core::layout::mirror`.
 //!
+//! It serves raid1 and raid10. What is particular to one of them is in [`raid1`] or [`raid10`], and nowhere else.
+//!
 //! A [`Seat`] is a member in its place. Its failure is an atomic that I/O sets and looks at; the table of seats itself
-//! changes only while no I/O is under way. Requests that fail go to [`Failures`] for the array's thread.
+//! changes only while no I/O is under way. A [`Walk`] goes over the copies of a range. Requests that fail go to
+//! [`Failures`] for the array's thread.
 
 pub(crate) mod barrier;
+mod discard;
 pub(crate) mod failures;
+mod mend;
+mod narrow;
+mod raid1;
+mod raid10;
 mod read;
 pub(crate) mod resync;
+mod salvage;
 pub(crate) mod seat;
+mod walk;
 mod write;
 
 use super::{AtWork, Seated, Shape};
@@ -23,46 +33,55 @@ use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     block::{
         bdev::Target,
-        bio::Bio,
+        bio::{Bio, Op},
         fan::FanPool,
         limits::{Features, Limits},
     },
     sync::gated::Entered,
 };
 use md_core::{
-    layout::{
-        chunk::MemberCount,
-        mirror::{Placement, Raid1},
-    },
+    format::level::Level,
+    layout::mirror::Placement,
+    mirror::balance::{Choice, ReadOrder},
     state::member::{Place, Seat as Chair},
-    units::{Sector, Sectors},
+    units::{Sector, Sectors, Slot},
     words::mdstat::Geometry,
 };
 use read::Read;
 use seat::Seat;
+use walk::Walk;
 use write::Write;
+
+pub(crate) use md_core::layout::mirror::MirrorLayout as Layout;
 
 /// Requests that can be made without memory, one after the other.
 const RESERVE: u16 = 64;
 
 /// A mirror at work.
 pub(crate) struct Mirror {
-    placement: Raid1,
+    layout: Layout,
     /// Main members by slot, then replacements by slot.
     seats: KVec<Option<Seat>>,
+    /// How many replacements there are.
+    replacements: u16,
     barriers: Barriers,
     failures: Arc<Failures>,
     reads: FanPool<Read>,
     writes: FanPool<Write>,
+    /// Discards of whole stripes, for a layout that has any.
+    stripes: Option<FanPool<Write>>,
 }
 
 impl Mirror {
-    /// `EINVAL` without a member in sync, or for a shape that cannot be.
+    /// `EINVAL` when some data has no copy in sync, or for a shape that cannot be.
     pub(super) fn start(array: &str, shape: &Shape, members: KVec<Seated>) -> Result<Self> {
-        let count = MemberCount::new(shape.raid_disks).ok_or(EINVAL)?;
-        let in_sync = members.iter().filter(|seated| seated.is_in_sync()).count();
-        if in_sync == 0 {
-            pr_warn!("{array}: no member is in sync\n");
+        let layout = match shape.level {
+            Level::Raid10 => raid10::layout(array, shape)?,
+            _ => raid1::layout(shape)?,
+        };
+        let holds = |slot| members.iter().any(|seated| seated.is_in_sync(slot));
+        if !layout.has_enough(holds) {
+            pr_warn!("{array}: some data has no copy on a member in sync\n");
             return Err(EINVAL);
         }
         let slots = usize::from(shape.raid_disks);
@@ -70,14 +89,19 @@ impl Mirror {
         for _ in 0..2 * slots {
             seats.push(None, GFP_KERNEL)?;
         }
-        let legs = shape.raid_disks.checked_mul(2).ok_or(EINVAL)?;
+        let legs = layout.copy_count().checked_mul(2).ok_or(EINVAL)?;
         let mut this = Self {
-            placement: Raid1::new(count, shape.member_size),
+            layout,
             seats,
+            replacements: 0,
             barriers: Barriers::new()?,
             failures: Failures::new()?,
             reads: FanPool::new(RESERVE, 1)?,
             writes: FanPool::new(RESERVE, legs)?,
+            stripes: match &layout {
+                Layout::Raid1(_) => None,
+                Layout::Raid10(raid10) => discard::pool(raid10)?,
+            },
         };
         for seated in members {
             this.seat_member(seated)?;
@@ -85,8 +109,21 @@ impl Mirror {
         Ok(this)
     }
 
+    /// Where its data lies.
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The level it serves.
+    pub(crate) fn level(&self) -> Level {
+        match self.layout {
+            Layout::Raid1(_) => Level::Raid1,
+            Layout::Raid10(_) => Level::Raid10,
+        }
+    }
+
     fn index(&self, place: Place) -> usize {
-        let slots = usize::from(self.placement.members().get());
+        let slots = self.seats.len() / 2;
         let slot = usize::from(place.slot.get());
         match place.seat {
             Chair::Main => slot,
@@ -103,6 +140,49 @@ impl Mirror {
         self.seats.get(self.index(place))?.as_ref()
     }
 
+    /// The member and the replacement of a slot.
+    fn seats_of(&self, slot: Slot) -> [Option<&Seat>; 2] {
+        [Chair::Main, Chair::Replacement].map(|seat| self.seat(Place { slot, seat }))
+    }
+
+    /// The copies of what begins at `start`, and how far all of them go on, at most `length`: no request is longer,
+    /// or crosses a unit of the barrier. `None` beyond the end of the array.
+    #[inline]
+    fn copies(&self, start: Sector, length: Sectors) -> Option<(Walk<'_>, Sectors)> {
+        let length = length.min(barrier::left_in_unit(start));
+        match &self.layout {
+            Layout::Raid1(raid1) => {
+                let left = raid1.array_size().get().checked_sub(start.get())?;
+                let seats = self.seats.iter();
+                Some((
+                    Walk::Same { seats, at: start },
+                    length.min(Sectors::new(left)),
+                ))
+            }
+            Layout::Raid10(raid10) => {
+                let mains = raid10.copies(start).ok()?;
+                let run = mains.run();
+                let replacements = (self.replacements > 0).then(|| mains.clone());
+                let walk = Walk::Spread {
+                    mains,
+                    replacements,
+                    seats: &self.seats,
+                };
+                Some((walk, length.min(run)))
+            }
+        }
+    }
+
+    /// The copy to read, and how much of it.
+    #[inline]
+    fn choose(&self, start: Sector, length: Sectors, order: ReadOrder) -> Option<Choice> {
+        let (copies, length) = self.copies(start, length)?;
+        match &self.layout {
+            Layout::Raid1(_) => raid1::choose(length, order, copies),
+            Layout::Raid10(raid10) => raid10::choose(self, raid10, length, order, start),
+        }
+    }
+
     /// Gives a member its place. `EBUSY` when somebody has it, `EINVAL` when there is none such.
     pub(crate) fn seat_member(&mut self, seated: Seated) -> Result {
         let index = self.index(seated.place);
@@ -110,15 +190,18 @@ impl Mirror {
         if seat.is_some() {
             return Err(EBUSY);
         }
+        let is_replacement = seated.place.seat == Chair::Replacement;
         *seat = Some(Seat::new(seated));
+        self.replacements += u16::from(is_replacement);
         Ok(())
     }
 
     /// The member of a place has left.
     pub(crate) fn vacate(&mut self, place: Place) {
         let index = self.index(place);
-        if let Some(seat) = self.seats.get_mut(index) {
-            *seat = None;
+        let left = self.seats.get_mut(index).and_then(Option::take);
+        if left.is_some_and(|seat| seat.place.seat == Chair::Replacement) {
+            self.replacements = self.replacements.saturating_sub(1);
         }
     }
 
@@ -148,31 +231,42 @@ impl AtWork for Mirror {
     #[inline]
     fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
         match writing {
+            Some(writing) if bio.op() == Op::Discard => self.discard(live, bio, writing),
             Some(writing) => self.write(live, bio, writing),
             None => self.read(live, bio),
         }
     }
 
     fn size(&self) -> Sectors {
-        self.placement.array_size()
+        self.layout.array_size()
     }
 
     fn limits(&self, limits: &mut Limits) {
         limits.add_features(Features::ATOMIC_WRITES | Features::PCI_P2PDMA);
-        limits.set_chunk_sectors(barrier::UNIT);
         limits.set_max_write_zeroes_sectors(0);
+        match &self.layout {
+            Layout::Raid1(_) => raid1::limits(limits),
+            Layout::Raid10(raid10) => raid10::limits(raid10, limits),
+        }
     }
 
     fn geometry(&self) -> Geometry {
-        Geometry::Raid1
+        match &self.layout {
+            Layout::Raid1(_) => Geometry::Raid1,
+            Layout::Raid10(raid10) => Geometry::Raid10(raid10::geometry(raid10)),
+        }
     }
 }
 
 impl Seated {
-    /// Whether all its data is valid.
-    fn is_in_sync(&self) -> bool {
+    /// Whether it is the member of a slot, and all its data is valid.
+    fn is_in_sync(&self, slot: Slot) -> bool {
+        let main = Place {
+            slot,
+            seat: Chair::Main,
+        };
         self.valid_below == Sector::MAX
-            && self.place.seat == Chair::Main
+            && self.place == main
             && self.member.health() == Health::Working
     }
 }

@@ -7,8 +7,9 @@ use crate::{
     array::{live::Live, Array},
     control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
     personality::mirror::{
-        barrier::ResyncPass,
-        resync::{Engine, Mode, Turn, Window, WINDOW},
+        barrier,
+        resync::{Engine, Mode, Turn, Upcoming, Window},
+        Mirror,
     },
 };
 use kernel::{
@@ -21,6 +22,7 @@ use kernel_ext::{
     sync::gated::{Entered, Entry},
 };
 use md_core::{
+    mirror::route::Cursor,
     policy::{Checkpoint, Millis, OtherIo, Pace, SyncLimits, SyncUnit, Throttle},
     state::pass::Action,
     units::{Sector, Sectors},
@@ -56,7 +58,7 @@ pub(super) struct Running {
     engine: Engine,
     windows: KVec<Option<Window>>,
     in_flight: usize,
-    next: Sector,
+    next: Cursor,
     throttle: Throttle,
     began: Instant<Monotonic>,
     checkpoint: Checkpoint,
@@ -96,7 +98,7 @@ impl Running {
             engine: Engine::new(Mode::of(job.action))?,
             windows,
             in_flight: 0,
-            next: job.start,
+            next: Cursor::new(job.start),
             throttle: Throttle::new(Millis(0)),
             began: Instant::now(),
             checkpoint: Checkpoint {
@@ -130,12 +132,12 @@ impl Running {
                 self.drained();
             }
         }
-        let complete = !self.failed && self.next >= self.job.end;
+        let complete = !self.failed && self.next.at >= self.job.end;
         // What failed lies somewhere behind the last record.
         let done = if self.failed {
             self.checkpoint.recorded
         } else {
-            self.next
+            self.next.at
         };
         self.job.syncing.completed.store(done.get(), Relaxed);
         let ended = if complete {
@@ -147,7 +149,7 @@ impl Running {
     }
 
     fn is_over(&self) -> bool {
-        self.failed || self.next >= self.job.end || self.job.syncing.is_stopping()
+        self.failed || self.next.at >= self.job.end || self.job.syncing.is_stopping()
     }
 
     /// Sleeps until there is something to do for a request.
@@ -192,38 +194,45 @@ impl Running {
         }
         if let Some(window) = self.windows.get_mut(index).and_then(Option::take) {
             self.in_flight = self.in_flight.saturating_sub(1);
-            let sectors = u64::from(window.sectors);
-            self.job.syncing.in_flight.fetch_sub(sectors, Relaxed);
+            let advance = window.advance.get();
+            self.job.syncing.in_flight.fetch_sub(advance, Relaxed);
         }
     }
 
     /// Issues what can be.
     fn issue(&mut self) {
-        while !self.is_over() && self.draining.is_none() && self.next < self.pause_at() {
+        while !self.is_over() && self.draining.is_none() && self.next.at < self.pause_at() {
             let free = self.windows.iter().position(Option::is_none);
             let Some(index) = free else {
                 return;
             };
-            let Some(pass) = self.announce() else {
-                return;
-            };
-            let limit = self.job.end.min(self.pause_at());
-            let left = limit.get().saturating_sub(self.next.get());
-            let sectors = u32::try_from(left).unwrap_or(WINDOW).min(WINDOW);
-            let mut window = Window::new(pass, index, self.next, sectors);
-            self.next = window.end();
-            let turn = window.begin(&mut self.engine);
-            if let Some(slot) = self.windows.get_mut(index) {
-                *slot = Some(window);
+            match self.upcoming() {
+                Some(Upcoming::Part(part, next)) => {
+                    self.next = next;
+                    self.begin(index, Window::new(index, part));
+                }
+                Some(Upcoming::Skip(next)) => {
+                    let advance = next.at.distance_from(self.next.at);
+                    self.next = next;
+                    self.watch(advance.unwrap_or(Sectors::ZERO));
+                }
+                Some(Upcoming::Blocked(_) | Upcoming::End) | None => return,
             }
-            self.in_flight += 1;
-            let length = Sectors::new(u64::from(sectors));
-            let syncing = &self.job.syncing;
-            syncing.in_flight.fetch_add(length.get(), Relaxed);
-            syncing.position.store(self.next.get(), Relaxed);
-            self.turn(index, turn);
-            self.watch(length);
+            self.job.syncing.position.store(self.next.at.get(), Relaxed);
         }
+    }
+
+    fn begin(&mut self, index: usize, mut window: Window) {
+        let advance = window.advance;
+        let turn = window.begin(&mut self.engine);
+        if let Some(slot) = self.windows.get_mut(index) {
+            *slot = Some(window);
+        }
+        self.in_flight += 1;
+        let in_flight = &self.job.syncing.in_flight;
+        in_flight.fetch_add(advance.get(), Relaxed);
+        self.turn(index, turn);
+        self.watch(advance);
     }
 
     /// Where the pass is to pause.
@@ -234,8 +243,8 @@ impl Running {
         }
     }
 
-    /// A place for the next request, unless others must be let through first.
-    fn announce(&mut self) -> Option<ResyncPass> {
+    /// What is next; `None` when others must be let through first.
+    fn upcoming(&mut self) -> Option<Upcoming> {
         let live = match self.job.array.live().enter() {
             Entry::Entered(live) => live,
             Entry::Suspended if self.in_flight == 0 => self.enter_wait()?,
@@ -249,12 +258,18 @@ impl Running {
         if self.job.syncing.is_stopping() {
             return None;
         }
-        if self.in_flight > 0 {
-            return ResyncPass::announce(&live, self.next);
+        let limit = self.job.end.min(self.pause_at());
+        loop {
+            match Mirror::upcoming(&live, self.job.action, self.next, limit) {
+                Upcoming::Blocked(at) if self.in_flight == 0 => barrier::let_through(&live, at),
+                Upcoming::End => {
+                    // The limit is not reached, or this would not be asked.
+                    self.failed = true;
+                    return None;
+                }
+                upcoming => return Some(upcoming),
+            }
         }
-        let pass = ResyncPass::announce_wait(&live, self.next);
-        self.failed |= pass.is_none();
-        pass
     }
 
     fn enter_wait(&mut self) -> Option<Entered<Live>> {
@@ -266,7 +281,7 @@ impl Running {
     /// Looks at speed and progress after something was issued.
     fn watch(&mut self, length: Sectors) {
         let now = self.now();
-        self.checkpoint.position = self.next;
+        self.checkpoint.position = self.next.at;
         self.checkpoint.pause_at = self.pause_at();
         if self.throttle.issue(length) {
             self.pace(now);
@@ -334,7 +349,7 @@ impl Running {
                 self.pace(now);
             }
             Some(Drain::Checkpoint) => self.record(),
-            None if self.next >= self.pause_at() => self.pause(),
+            None if self.next.at >= self.pause_at() => self.pause(),
             None => {}
         }
     }
@@ -342,10 +357,11 @@ impl Running {
     /// Records how far the pass is.
     fn record(&mut self) {
         let now = self.now();
-        self.checkpoint.recorded = self.next;
+        let done = self.next.at;
+        self.checkpoint.recorded = done;
         self.checkpoint.recorded_at = now;
-        self.job.syncing.completed.store(self.next.get(), Relaxed);
-        self.job.checkpoint(self.next);
+        self.job.syncing.completed.store(done.get(), Relaxed);
+        self.job.checkpoint(done);
         self.job.syncing.notify_completed();
     }
 
@@ -353,7 +369,7 @@ impl Running {
     fn pause(&mut self) {
         self.record();
         let syncing = self.job.syncing.clone();
-        syncing.wait(|| syncing.is_stopping() || self.next < self.pause_at());
+        syncing.wait(|| syncing.is_stopping() || self.next.at < self.pause_at());
     }
 }
 

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     array::{config::Config, hotplug::QUIET, Array, Configuration},
     log::Text,
+    personality::mirror::Mirror,
 };
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc};
@@ -19,7 +20,7 @@ use md_core::{
         clean::Change,
         member::{Event as MemberEvent, Member as MemberKind},
         pass::{Action, Pass},
-        sync::{Access, Env, Event, Neighbours, Recovery, Reshape, Resync, Sync},
+        sync::{Access, Env, Event, Neighbours, Recovery, Request, Reshape, Resync, Sync},
         Next,
     },
     units::Sector,
@@ -54,6 +55,10 @@ impl Syncer {
         };
         if wants_seats {
             config.arrange_seats();
+            if config.wants_seats() {
+                // Who was replaced can leave now.
+                config.arrange_seats();
+            }
         }
         self.syncing.set_env(config.sync_env());
         // Nothing but this starts a pass, so there is none to be in the way.
@@ -91,8 +96,12 @@ impl Syncer {
             config.collect_pass(job, succeeded);
             self.syncing.set_env(config.sync_env());
         }
-        // In this phase it is legal.
+        // In this phase it is legal, and the next always is.
         let _ = self.syncing.step(Event::Reaped);
+        if succeeded {
+            // Members that were replaced are to leave.
+            let _ = self.syncing.step(Event::Need(Request::Look));
+        }
         self.array.registry.events.notify();
         self.array.place().with_name(|name| {
             let how = if succeeded { "done" } else { "interrupted" };
@@ -179,7 +188,11 @@ impl Configuration<'_> {
                 .unwrap_or(Sector::ZERO),
             _ => syncing.settings().min,
         };
-        let end = Sector::new(self.component_size.get());
+        let layout = self
+            .running
+            .as_ref()
+            .and_then(|running| running.mirror.as_ref());
+        let end = layout.map_or(Sector::ZERO, |layout| Mirror::extent(layout, pass.action));
         (start.min(end), end)
     }
 
@@ -249,6 +262,7 @@ impl Configuration<'_> {
                 entry.notify_state();
             }
         }
+        self.retire_replaced();
         self.renumber_v0();
     }
 }
@@ -256,7 +270,14 @@ impl Configuration<'_> {
 impl Config {
     /// Whether copies may differ.
     pub(crate) fn resync_due(&self) -> Resync {
-        if self.resync_start < Sector::new(self.component_size.get()) {
+        let layout = self
+            .running
+            .as_ref()
+            .and_then(|running| running.mirror.as_ref());
+        let end = layout.map_or(Sector::ZERO, |layout| {
+            Mirror::extent(layout, Action::Resync)
+        });
+        if self.resync_start < end {
             Resync::Due
         } else {
             Resync::NotDue

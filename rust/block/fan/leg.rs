@@ -5,7 +5,7 @@
 use super::{layout::Slot, Request};
 use crate::{
     bindings,
-    block::bio::{sealed, Flags, Head, Part},
+    block::bio::{sealed, Flags, Head, Op, Part},
 };
 use core::{ops::Deref, ptr::NonNull};
 use kernel::prelude::*;
@@ -87,6 +87,19 @@ impl<R: Request> LegSetup<'_, R> {
                 part.sectors.into(),
             )
         };
+        Ok(())
+    }
+
+    /// Has the leg cover `sectors` sectors, whatever its parent does.
+    ///
+    /// `EINVAL` for an operation with data, and when they are none or too many.
+    pub fn set_sectors(&mut self, sectors: u32) -> Result {
+        if sectors == 0 || !matches!(self.op(), Op::Discard) {
+            return Err(EINVAL);
+        }
+        let bytes = sectors.checked_mul(512).ok_or(EINVAL)?;
+        // SAFETY: By the type invariant the bio is ours, and it has no data that would have to have this size.
+        unsafe { (*sealed::Raw::raw(self)).bi_iter.bi_size = bytes };
         Ok(())
     }
 }

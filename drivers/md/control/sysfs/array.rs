@@ -201,7 +201,7 @@ fn max_read_errors_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 
 fn max_read_errors_store(this: This<'_>, text: &[u8]) -> Result {
     let limit = parse_max_read_errors(text).or_errno()?;
-    this.configure()?.max_read_errors = limit;
+    this.configure()?.set_max_read_errors(limit);
     Ok(())
 }
 

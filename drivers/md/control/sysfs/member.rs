@@ -2,6 +2,8 @@
 
 //! `md/dev-X/`: files about one member.
 
+mod state;
+
 use super::line;
 use crate::{
     array::{Array, Configuration},
@@ -10,6 +12,8 @@ use crate::{
 };
 use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::{
+    alloc::page::PageBuf,
+    block::badblocks::Ack,
     capability::{capable, Capability},
     sysfs::{Access, Attribute, Group, Page, Payload, Show, Store},
 };
@@ -17,7 +21,7 @@ use md_core::{
     state::member::Member as State,
     units::Sector,
     words::{
-        member::{parse_errors, parse_slot, MemberCommand, SlotWord, UnackedBadBlocks},
+        member::{parse_errors, parse_slot, BadBlockLine, SlotWord},
         number::{parse_kib, parse_sector, SectorOrNone},
     },
 };
@@ -25,13 +29,15 @@ use md_core::{
 static DEFAULT: Group<Member> = Group::new(
     None,
     &[
-        Some(&STATE),
+        Some(&state::STATE),
         Some(&ERRORS),
         Some(&SLOT),
         Some(&OFFSET),
         Some(&NEW_OFFSET),
         Some(&SIZE),
         Some(&RECOVERY_START),
+        Some(&BAD_BLOCKS),
+        Some(&UNACKNOWLEDGED_BAD_BLOCKS),
         None,
     ],
 );
@@ -66,70 +72,16 @@ fn configured<R>(this: This<'_>, act: impl FnOnce(&mut Entry, bool) -> Result<R>
     act(config.entry(&this)?, running)
 }
 
-static STATE: Attribute<Member> =
-    writable(c"state", state_show, state_store).removes_itself(asks_for_removal);
-
-fn asks_for_removal(text: &[u8]) -> bool {
-    MemberCommand::parse(text) == Ok(MemberCommand::Remove)
-}
-
-fn state_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| {
-        line(page, entry.flags().shown(UnackedBadBlocks::None))
-    })
-}
-
-fn state_store(this: This<'_>, text: &[u8]) -> Result {
-    let command = MemberCommand::parse(text).or_errno()?;
-    let array: &Array = &this.array;
-    if command == MemberCommand::Remove {
-        return remove(this);
-    }
-    let mut config = array.configure()?;
-    let running = config.running.is_some();
-    if command == MemberCommand::Faulty {
-        let index = config.position(&this)?;
-        return config.declare_faulty(index);
-    }
-    let entry = config.entry(&this)?;
-    match command {
-        MemberCommand::WriteMostly => entry.set_write_mostly(true),
-        MemberCommand::NotWriteMostly => entry.set_write_mostly(false),
-        MemberCommand::FailFast => entry.failfast = true,
-        MemberCommand::NotFailFast => entry.failfast = false,
-        MemberCommand::InSync if entry.slot().is_none() => {}
-        MemberCommand::NotInSync if !running => {
-            if let State::InSync(place) = entry.state {
-                entry.state = State::Spare {
-                    last: Some(place.slot),
-                };
-            }
-        }
-        _ => return Err(EINVAL),
-    }
-    config.record_devices();
-    Ok(())
-}
-
-fn remove(this: This<'_>) -> Result {
-    let mut config = this.array.reconfigure()?;
-    if config.running.is_none() {
-        return config.remove(&this);
-    }
-    let index = config.position(&this)?;
-    this.array.hot_remove(&mut config, index)
-}
-
 static ERRORS: Attribute<Member> = writable(c"errors", errors_show, errors_store);
 
 fn errors_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| line(page, entry.corrected_reads))
+    line(page, this.corrected())
 }
 
 fn errors_store(this: This<'_>, text: &[u8]) -> Result {
     let errors = parse_errors(text).or_errno()?;
     configured(this, |entry, _| {
-        entry.corrected_reads = errors;
+        entry.member.set_corrected(errors);
         Ok(())
     })
 }
@@ -150,10 +102,13 @@ fn slot_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 /// Before the array runs a program that keeps the metadata says which member has which slot.
 fn slot_store(this: This<'_>, text: &[u8]) -> Result {
     let slot = parse_slot(text).or_errno()?;
-    let mut config = this.array.configure()?;
-    if config.running.is_some() {
-        return Err(EBUSY);
+    let array: &Array = &this.array;
+    if array.configure()?.running.is_some() {
+        let mut config = array.reconfigure()?;
+        let index = config.position(&this)?;
+        return array.set_slot(&mut config, index, slot);
     }
+    let mut config = array.configure()?;
     if slot.is_some_and(|slot| slot.get() >= config.raid_disks) {
         return Err(ENOSPC);
     }
@@ -247,4 +202,48 @@ fn recovery_start_store(this: This<'_>, text: &[u8]) -> Result {
         };
         Ok(())
     })
+}
+
+static BAD_BLOCKS: Attribute<Member> = writable(c"bad_blocks", bad_blocks_show, bad_blocks_store);
+
+fn bad_blocks_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    show_list(this, page, None)
+}
+
+/// Somebody says that sectors are bad, and has recorded it: with metadata of ours that is done here.
+fn bad_blocks_store(this: This<'_>, text: &[u8]) -> Result {
+    let BadBlockLine(bad) = BadBlockLine::parse(text).or_errno()?;
+    let mut config = this.array.configure()?;
+    config.entry(&this)?;
+    if config.records_bad_blocks() {
+        this.note_bad(bad)?;
+        config.serve();
+        return Ok(());
+    }
+    this.note_recorded(bad)?;
+    config.wake_writers();
+    Ok(())
+}
+
+static UNACKNOWLEDGED_BAD_BLOCKS: Attribute<Member> = writable(
+    c"unacknowledged_bad_blocks",
+    unacknowledged_show,
+    unacknowledged_store,
+);
+
+fn unacknowledged_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    show_list(this, page, Some(Ack::Unacknowledged))
+}
+
+/// As when I/O finds sectors to be bad; they are recorded with the next superblocks.
+fn unacknowledged_store(this: This<'_>, text: &[u8]) -> Result {
+    let BadBlockLine(bad) = BadBlockLine::parse(text).or_errno()?;
+    configured(this, |_, _| this.note_bad(bad))
+}
+
+fn show_list(this: This<'_>, page: &mut Page<'_>, only: Option<Ack>) -> Result {
+    let mut buffer = PageBuf::zeroed(GFP_KERNEL)?;
+    let used = this.bad_blocks().show(&mut buffer, only);
+    page.push(buffer.get(..used).ok_or(EIO)?);
+    Ok(())
 }

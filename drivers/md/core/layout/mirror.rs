@@ -3,17 +3,21 @@
 //! Where the copies of a sector lie: raid1 and raid10 behind one trait.
 //!
 //! [`Raid1`] puts a copy of every sector on every member. [`Raid10`] stripes chunks over the members with a fixed
-//! number of copies each. Both answer through [`Placement`], so one engine serves both levels; and both walk the same
-//! [`Copies`], raid1 being one set of near copies on all members.
+//! number of copies each. Both answer through [`Placement`], so one engine serves both levels ([`MirrorLayout`] is
+//! either); and both walk the same [`Copies`], raid1 being one set of near copies on all members.
 
 mod copies;
+mod either;
 mod raid1;
 mod raid10;
+mod stripes;
 mod word;
 
 pub use copies::Copies;
+pub use either::MirrorLayout;
 pub use raid1::Raid1;
 pub use raid10::{Raid10, Raid10Error};
+pub use stripes::Stripes;
 pub use word::{FarSets, FarSpread, LayoutWordError, Raid10Layout};
 
 use super::{chunk::MemberCount, BeyondEnd, MemberSector};
@@ -95,4 +99,14 @@ pub enum RecoveryStep {
     },
     /// The limit or the end of the member is reached.
     Done,
+}
+
+impl RecoveryStep {
+    /// How far it goes; `None` at the end.
+    pub const fn len(&self) -> Option<Sectors> {
+        match self {
+            Self::Copy { len, .. } | Self::Unused { len } => Some(*len),
+            Self::Done => None,
+        }
+    }
 }

@@ -32,6 +32,18 @@ pub struct Place {
     pub seat: Seat,
 }
 
+impl Place {
+    fn promoted(self) -> Result<Self, Illegal> {
+        match self.seat {
+            Seat::Main => Err(Illegal::NotReplacement),
+            Seat::Replacement => Ok(Self {
+                seat: Seat::Main,
+                ..self
+            }),
+        }
+    }
+}
+
 /// What a faulty member was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {
@@ -163,7 +175,7 @@ pub enum Event {
     Detach,
     /// The administrator asks for it to be taken back (`re-add`).
     Readd,
-    /// A replacement takes the main seat.
+    /// A replacement takes the main seat, recovered or not: nobody has it any more.
     Promote,
     /// The array is complete: what a member once was no longer counts.
     Forget,
@@ -424,18 +436,14 @@ impl Member {
 
     fn promote(self) -> Result<Next<Self>, Illegal> {
         match self {
-            Self::InSync(Place {
-                slot,
-                seat: Seat::Replacement,
-            }) => Ok(Next::To(Self::InSync(Place {
-                slot,
-                seat: Seat::Main,
-            }))),
-            Self::Rebuilding { .. } => Err(Illegal::Incomplete),
+            Self::InSync(place) => Ok(Next::To(Self::InSync(place.promoted()?))),
+            // Its main member is gone: it is what is left of the slot.
+            Self::Rebuilding { place, upto } => Ok(Next::To(Self::Rebuilding {
+                place: place.promoted()?,
+                upto,
+            })),
             Self::Faulty { .. } => Err(Illegal::Faulty),
-            Self::InSync(_) | Self::Spare { .. } | Self::Journal { .. } => {
-                Err(Illegal::NotReplacement)
-            }
+            Self::Spare { .. } | Self::Journal { .. } => Err(Illegal::NotReplacement),
         }
     }
 
@@ -566,6 +574,22 @@ mod tests {
             upto: Sector::ZERO,
         };
         assert!(rebuilding.step(Event::Fail, &env).is_ok());
+    }
+
+    #[test]
+    fn a_replacement_takes_the_main_seat_as_far_as_it_is() {
+        let at = |seat, upto| Member::Rebuilding {
+            place: Place { seat, ..PLACE },
+            upto: Sector::new(upto),
+        };
+        assert_eq!(
+            at(Seat::Replacement, 8).step(Event::Promote, &ENV),
+            Ok(Next::To(at(Seat::Main, 8)))
+        );
+        assert_eq!(
+            at(Seat::Main, 8).step(Event::Promote, &ENV),
+            Err(Illegal::NotReplacement)
+        );
     }
 
     #[test]

@@ -15,11 +15,17 @@ use kernel::{
     sync::atomic::{Acquire, Atomic, Full, Relaxed},
 };
 use kernel_ext::sync::{gated::Entered, wait::WaitQueue};
-use md_core::units::Sector;
+use md_core::units::{Sector, Sectors};
 
-/// Sectors of a unit, 64 MiB: no write crosses the boundary between two.
+/// Sectors of a unit of the array, 64 MiB: no write crosses the boundary between two.
 pub(crate) const UNIT: u32 = 1 << 17;
 const BUCKETS: u32 = 1024;
+
+/// How much lies between a sector and the next boundary of a unit.
+pub(super) fn left_in_unit(at: Sector) -> Sectors {
+    let unit = u64::from(UNIT);
+    Sectors::new(unit - at.get() % unit)
+}
 
 /// Who is about in a bucket: writes under way, writes that wait, and resync requests, each in bits of its own.
 #[derive(Clone, Copy)]
@@ -173,18 +179,6 @@ impl ResyncPass {
         })
     }
 
-    /// As [`ResyncPass::announce`], waiting for the writes. May sleep. `None` for an array that is no mirror.
-    pub(crate) fn announce_wait(live: &Entered<Live>, at: Sector) -> Option<Self> {
-        let barriers = &live.personality().mirror()?.barriers;
-        let bucket = barriers.bucket(at).ok()?;
-        loop {
-            if let Some(pass) = Self::announce(live, at) {
-                return Some(pass);
-            }
-            barriers.wait(|| !Count(bucket.load(Acquire)).has_waiting());
-        }
-    }
-
     /// Whether the writes that were under way have ended, so that the request may begin.
     pub(crate) fn is_clear(&self) -> bool {
         let bucket = self
@@ -202,6 +196,15 @@ impl ResyncPass {
     pub(crate) fn live(&self) -> &Entered<Live> {
         &self.live
     }
+}
+
+/// Waits until no writes wait where a resync request is to be announced. May sleep.
+pub(crate) fn let_through(live: &Entered<Live>, at: Sector) {
+    let barriers = live.personality().mirror().map(|mirror| &mirror.barriers);
+    let Some((barriers, Ok(bucket))) = barriers.map(|all| (all, all.bucket(at))) else {
+        return;
+    };
+    barriers.wait(|| !Count(bucket.load(Acquire)).has_waiting());
 }
 
 impl Drop for ResyncPass {

@@ -1,60 +1,119 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that came back with an error and wait for the array's thread.
+//! Requests that came back with an error.
 //!
-//! They keep the array from changing, so they are kept apart from it: who changes the array waits for them, while the
-//! thread works on them.
+//! They keep the array from changing, so they are kept apart from it: who changes the array waits for them, while
+//! workers and the array's thread deal with them.
+//!
+//! * Reads: a worker sends them to another copy at once, and then mends the copies that could not be read
+//!   ([`mend`](super::mend)).
+//! * Writes: another worker finds out block by block what is bad ([`narrow`](super::narrow)); it is another one because
+//!   the first waits for writes. Then they wait for the array's thread to record what was found.
 
-use super::{read::Read, write::Write};
-use crate::array::live::Live;
-use kernel::{prelude::*, sync::Arc};
-use kernel_ext::block::{fan::Fan, parked::Parked};
+use super::{mend::Spot, narrow::narrow, read::Read, write::Write};
+use crate::{array::live::Live, member::Member};
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    workqueue::{impl_has_work, new_work, Work, WorkItem},
+};
+use kernel_ext::block::{
+    fan::Fan,
+    parked::{Parked, Taken},
+};
 
 /// Requests with errors.
+#[pin_data]
 pub(crate) struct Failures {
     reads: Parked<Fan<Read>>,
+    torn: Parked<Fan<Write>>,
     writes: Parked<Fan<Write>>,
+    #[pin]
+    reading: Work<Self, 1>,
+    #[pin]
+    writing: Work<Self, 2>,
+}
+
+impl_has_work! {
+    impl HasWork<Self, 1> for Failures { self.reading }
+    impl HasWork<Self, 2> for Failures { self.writing }
+}
+
+impl WorkItem<1> for Failures {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let mut spots = KVec::new();
+        loop {
+            for fan in this.reads.take_all() {
+                // Without memory for it the copy stays as it is.
+                if let Some(spot) = Read::turn_to_next(fan) {
+                    let _ = spots.push(spot, GFP_NOWAIT);
+                }
+            }
+            // One at a time, since somebody may wait for another copy meanwhile.
+            match spots.pop() {
+                Some(spot) => Spot::mend(spot),
+                None => return,
+            }
+        }
+    }
+}
+
+impl WorkItem<2> for Failures {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        for fan in this.torn.take_all() {
+            let live = fan.live().clone();
+            this.park_write(narrow(fan), &live);
+        }
+    }
 }
 
 impl Failures {
     pub(super) fn new() -> Result<Arc<Self>> {
-        Ok(Arc::new(
-            Self {
+        Arc::pin_init(
+            pin_init!(Self {
                 reads: Parked::new(),
+                torn: Parked::new(),
                 writes: Parked::new(),
-            },
+                reading <- new_work!("Failures::reading"),
+                writing <- new_work!("Failures::writing"),
+            }),
             GFP_KERNEL,
-        )?)
+        )
     }
 
-    /// Any context.
-    pub(super) fn park_read(&self, fan: Fan<Read>, live: &Live) {
+    /// A read that failed on `member`. Any context.
+    pub(super) fn park_read(self: &Arc<Self>, fan: Fan<Read>, member: &Member) {
         self.reads.push(fan);
-        live.wake_thread();
+        // It is not queued twice; a worker that is at it takes this up, too.
+        let _ = member.workers().enqueue::<_, 1>(self.clone());
     }
 
-    /// Any context.
+    /// A write that failed on `member`. Any context.
+    pub(super) fn park_torn(self: &Arc<Self>, fan: Fan<Write>, member: &Member) {
+        self.torn.push(fan);
+        // As above.
+        let _ = member.workers().enqueue::<_, 2>(self.clone());
+    }
+
+    /// A write that ends when what failed of it is recorded. Any context.
     pub(super) fn park_write(&self, fan: Fan<Write>, live: &Live) {
         self.writes.push(fan);
         live.wake_thread();
     }
 
-    /// The failures behind these writes. Taken before the members' failures are recorded, and settled after it: a
-    /// write that fails meanwhile waits for the next record.
+    /// The failures behind these writes. Taken before the members' failures and bad blocks are recorded, and settled
+    /// after it: a write that fails meanwhile waits for the next record.
     pub(crate) fn take_writes(&self) -> Settling {
         Settling(self.writes.take_all())
-    }
-
-    /// Reads from other copies. May sleep.
-    pub(crate) fn retry_reads(&self) {
-        for fan in self.reads.take_all() {
-            Read::retry(fan);
-        }
     }
 }
 
 /// Writes that end when the failure of their members is recorded.
-pub(crate) struct Settling(kernel_ext::block::parked::Taken<Fan<Write>>);
+pub(crate) struct Settling(Taken<Fan<Write>>);
 
 impl Settling {
     /// The failure is recorded.

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reads: one copy is chosen; when it cannot be read the array's thread turns to the next.
+//! Reads: one copy is chosen; when it cannot be read a worker turns to the next, and then has the first mended.
 
-use super::{super::single::fit, seat::Copy, Mirror};
-use crate::{array::live::Live, log::Text};
+use super::{super::single::fit, mend::Spot, seat::Copy, walk::Located, Mirror};
+use crate::{
+    array::live::Live,
+    log::Text,
+    member::{marks::Mark, Health, Member},
+};
 use kernel::prelude::*;
 use kernel_ext::{
     alloc::mempool::Wait,
@@ -17,8 +21,8 @@ use kernel_ext::{
 };
 use md_core::{
     mirror::{
-        balance::{choose_raid1, read_order, Choice, RemoteResync},
-        retry::{after_read, AfterRead, Ending, Others},
+        balance::{read_order, Choice, ReadOrder, RemoteResync},
+        retry::{after_read, on_read_error, Access, AfterRead, Ending, OnReadError, Others},
         Place,
     },
     policy::FailFast,
@@ -46,27 +50,48 @@ impl Request for Read {
         }
     }
 
+    #[inline]
     fn finish(fan: Fan<Self>) {
-        let (status, ending) = fan
+        let status = fan
             .legs()
             .next()
-            .map_or((Status::IO_ERROR, Ending::Error), |leg| {
-                (leg.status(), ending(leg.status(), leg.flags()))
-            });
-        let others = match fan.next_copy() {
-            Some(_) => Others::Some,
-            None => Others::None,
-        };
-        match after_read(ending, FailFast::No, others) {
-            AfterRead::End => fan.complete(status),
-            AfterRead::Retry => {
-                let live = fan.live.clone();
-                match live.personality().mirror() {
-                    Some(mirror) => mirror.failures.park_read(fan, &live),
-                    None => fan.complete(status),
-                }
-            }
+            .map_or(Status::IO_ERROR, |leg| leg.status());
+        if status.is_ok() {
+            return fan.complete(status);
         }
+        fan_failed(fan, status);
+    }
+}
+
+/// A read did not go well. Any context.
+fn fan_failed(fan: Fan<Read>, status: Status) {
+    let Some((flags, member)) = fan
+        .legs()
+        .next()
+        .map(|leg| (leg.flags(), leg.target().member.clone()))
+    else {
+        return fan.complete(status);
+    };
+    let fail_fast = sent_fail_fast(&member, flags);
+    let others = if fan.has_others() {
+        Others::Some
+    } else {
+        Others::None
+    };
+    let live = fan.live.clone();
+    let mirror = live.personality().mirror();
+    match (after_read(ending(status, flags), fail_fast, others), mirror) {
+        (AfterRead::Retry, Some(mirror)) => mirror.failures.park_read(fan, &member),
+        (AfterRead::End, _) | (_, None) => fan.complete(status),
+    }
+}
+
+/// Whether a request was sent for its device to give up early.
+pub(super) fn sent_fail_fast(member: &Member, flags: Flags) -> FailFast {
+    if member.has(Mark::FailFast) && flags.contains(Flags::FAILFAST) {
+        FailFast::Yes
+    } else {
+        FailFast::No
     }
 }
 
@@ -75,6 +100,7 @@ pub(super) fn ending(status: Status, flags: Flags) -> Ending {
     match status {
         Status::OK => Ending::Ok,
         Status::INVALID => Ending::Harmless,
+        Status::AGAIN if flags.contains(Flags::NOWAIT) => Ending::Harmless,
         _ if flags.contains(Flags::RAHEAD) => Ending::Harmless,
         _ => Ending::Error,
     }
@@ -87,18 +113,68 @@ impl Read {
 
     /// The copy to try after the present one has failed, if any is left.
     fn next_copy(&self) -> Option<Place> {
-        let mirror = self.mirror()?;
-        let end = self.start.saturating_add(self.length);
+        let (copies, _) = self.mirror()?.copies(self.start, self.length)?;
         // Those behind the present one, around, up to the first that was tried.
-        let behind = mirror.seats().skip_while(|seat| seat.place != self.now);
-        Iterator::chain(behind.skip(1), mirror.seats())
-            .map(|seat| seat.place)
-            .take_while(|place| *place != self.first && *place != self.now)
-            .find(|place| mirror.is_readable(*place, end))
+        let behind = copies
+            .clone()
+            .skip_while(|copy| copy.seat.place != self.now);
+        Iterator::chain(behind.skip(1), copies)
+            .take_while(|copy| ![self.first, self.now].contains(&copy.seat.place))
+            .find(|copy| copy.is_readable(self.length))
+            .map(|copy| copy.seat.place)
+    }
+
+    /// A copy of what is read.
+    fn located<'a>(&self, mirror: &'a Mirror, place: Place) -> Option<Located<'a>> {
+        let (mut copies, _) = mirror.copies(self.start, self.length)?;
+        copies.find(|copy| copy.seat.place == place)
+    }
+
+    /// Whether another copy is there, tried or not.
+    fn has_others(&self) -> bool {
+        let copies = self
+            .mirror()
+            .and_then(|mirror| mirror.copies(self.start, self.length));
+        copies.is_some_and(|(mut copies, _)| {
+            copies.any(|copy| copy.seat.place != self.now && copy.is_valid(self.length))
+        })
+    }
+
+    /// Reads from the next copy after an error, and says what is to be mended. May sleep.
+    pub(super) fn turn_to_next(fan: Fan<Self>) -> Option<Spot> {
+        let mirror = fan.mirror()?;
+        let member = mirror.seat(fan.now)?.member.clone();
+        let tracking = fan.live.tracking();
+        let access = if tracking.is_writable() {
+            Access::ReadWrite
+        } else {
+            Access::ReadOnly
+        };
+        let marked = if member.has(Mark::FailFast) {
+            FailFast::Yes
+        } else {
+            FailFast::No
+        };
+        let errors = || member.count_read_error(tracking.max_read_errors());
+        let then = on_read_error(access, marked, errors);
+        let live = fan.live.clone();
+        let spot = (then == OnReadError::Correct).then(|| Spot {
+            live: live.clone(),
+            start: fan.start,
+            length: fan.length,
+            place: fan.now,
+        });
+        if then == OnReadError::FailMember {
+            pr_warn!("{}: too many read errors\n", Text(member.device().name()));
+            member.report_failure();
+            live.wake_thread();
+        }
+        Self::retry(fan);
+        spot
     }
 
     /// Reads from the next copy after an error; fails when there is none. May sleep.
-    pub(super) fn retry(mut fan: Fan<Self>) {
+    fn retry(mut fan: Fan<Self>) {
         let Some(place) = fan.next_copy() else {
             pr_err!(
                 "unrecoverable I/O read error for block {}\n",
@@ -121,30 +197,33 @@ impl Read {
         );
         fan.clear_legs();
         fan.now = place;
-        send(fan, seat.place);
+        send(fan, place, FailFast::No);
     }
 }
 
 /// Submits a read to the copy it is to be read from.
-fn send(mut fan: Fan<Read>, place: Place) {
+fn send(mut fan: Fan<Read>, place: Place, fail_fast: FailFast) {
     let live = fan.live.clone();
-    let seat = live
-        .personality()
-        .mirror()
-        .and_then(|mirror| mirror.seat(place));
-    let Some(seat) = seat else {
+    let mirror = live.personality().mirror();
+    let Some(copy) = mirror.and_then(|mirror| fan.located(mirror, place)) else {
         return fan.complete(Status::IO_ERROR);
     };
-    let (start, length) = (fan.start, fan.length);
-    let copy = Copy {
-        member: seat.member.clone(),
+    let leg = Copy {
+        member: copy.seat.member.clone(),
         place,
+        at: copy.at,
+        length: fan.length,
     };
-    match fan.add_leg(copy) {
-        Ok(mut leg) => leg.set_sector(seat.on_device(start).get()),
+    match fan.add_leg(leg) {
+        Ok(mut leg) => {
+            leg.set_sector(copy.on_device().get());
+            if fail_fast == FailFast::Yes && copy.seat.member.has(Mark::FailFast) {
+                leg.add_flags(Flags::FAILFAST);
+            }
+        }
         Err(error) => return fan.complete(error.into()),
     }
-    seat.read_starts(start, length);
+    copy.seat.read_starts(copy.at, fan.length);
     fan.submit();
 }
 
@@ -153,7 +232,9 @@ impl Mirror {
     pub(super) fn read(&self, live: &Entered<Live>, bio: Bio) {
         let start = Sector::new(bio.sector());
         let length = Sectors::new(u64::from(bio.sectors()));
-        let Some(choice) = self.choose(live, start, length) else {
+        let end = start.saturating_add(length);
+        let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
+        let Some(choice) = self.choose_settled(live, start, length, order) else {
             return bio.end(Status::IO_ERROR);
         };
         let Some(bio) = fit(bio, choice.length) else {
@@ -167,22 +248,29 @@ impl Mirror {
             now: choice.place,
         };
         match self.reads.alloc(bio, read, Wait::Yes) {
-            Ok(fan) => send(fan, choice.place),
+            Ok(fan) => send(fan, choice.place, choice.fail_fast),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
     }
 
-    fn choose(&self, live: &Live, start: Sector, length: Sectors) -> Option<Choice> {
-        let end = start.saturating_add(length);
-        let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
-        let candidates = self.seats().filter_map(|seat| seat.candidate(start));
-        choose_raid1(length, order, candidates)
-    }
-
-    /// Whether a copy is there, works, and is valid up to `end`.
-    pub(super) fn is_readable(&self, place: Place, end: Sector) -> bool {
-        self.seat(place)
-            .and_then(|seat| seat.candidate(end))
-            .is_some_and(|candidate| end <= candidate.valid_below)
+    /// The copy to read. While it is not decided what becomes of a member without which there is none, that is waited
+    /// for. May sleep.
+    fn choose_settled(
+        &self,
+        live: &Live,
+        start: Sector,
+        length: Sectors,
+        order: ReadOrder,
+    ) -> Option<Choice> {
+        loop {
+            if let Some(choice) = self.choose(start, length, order) {
+                return Some(choice);
+            }
+            let (mut copies, _) = self.copies(start, length)?;
+            let undecided = copies.find(|copy| copy.seat.member.health() == Health::Failing)?;
+            let member = &undecided.seat.member;
+            live.wake_thread();
+            live.tracking().wait(|| member.health() != Health::Failing);
+        }
     }
 }

@@ -5,7 +5,11 @@
 //! The thread of the pass does all the thinking. What the devices do arrives in a list, from interrupts; a request
 //! holds its place in the array ([`ResyncPass`]) from before its first read until after its last write.
 
-use super::{barrier::ResyncPass, seat::Seat, Mirror};
+use super::{
+    barrier::{self, ResyncPass},
+    walk::Located,
+    Layout, Mirror,
+};
 use crate::{
     array::live::Live,
     member::{Health, Member},
@@ -22,13 +26,15 @@ use kernel_ext::{
     sync::gated::Entered,
 };
 use md_core::{
+    layout::mirror::Placement,
+    mirror::route::{array_piece, member_piece, Bounds, Cursor, Piece, Route},
     state::{member::Place, pass::Action},
     units::{Sector, Sectors},
     words::mdstat::Reads,
 };
 
-/// Sectors of a request, 64 KiB; mismatches are counted in these.
-pub(crate) const WINDOW: u32 = 128;
+/// Sectors of the longest request, 64 KiB. What differs is counted by the request.
+const WINDOW: u32 = 128;
 
 /// What the devices have done.
 pub(crate) type Done = Parked<CompletedBio<Step>>;
@@ -114,14 +120,20 @@ struct Copy {
     pages: Arc<Pages>,
 }
 
-/// A request.
+/// A request: a range of the array, in one run of its copies.
 pub(crate) struct Window {
     pass: ResyncPass,
-    pub(crate) start: Sector,
-    pub(crate) sectors: u32,
+    pub(super) start: Sector,
+    sectors: u32,
+    /// How much further the pass is when it is done.
+    pub(crate) advance: Sectors,
+    /// The member that is to be filled; `None` for all that the mode is about.
+    pub(super) target: Option<Place>,
     index: usize,
     stage: Stage,
     copies: KVec<Copy>,
+    /// The copies that could not be read, when all are.
+    unread: KVec<Place>,
     /// What differed.
     found: Sectors,
     /// Something could not be read or written: it fails when nothing of it is under way any more.
@@ -147,10 +159,10 @@ impl Engine {
         })
     }
 
-    fn step(&self, window: &Window, seat: &Seat, to: Direction) -> Step {
+    fn step(&self, window: &Window, copy: Located<'_>, to: Direction) -> Step {
         Step {
-            member: seat.member.clone(),
-            place: seat.place,
+            member: copy.seat.member.clone(),
+            place: copy.seat.place,
             window: window.index,
             to,
             done: self.done.clone(),
@@ -158,23 +170,23 @@ impl Engine {
         }
     }
 
-    fn read(&mut self, window: &Window, seat: &Seat) -> Result {
+    fn read(&mut self, window: &Window, copy: Located<'_>) -> Result {
         let pages = usize::try_from(window.sectors.div_ceil(PAGE_SECTORS))?;
         let pages = Pages::zeroed(pages, GFP_KERNEL)?;
-        let step = self.step(window, seat, Direction::Read);
+        let step = self.step(window, copy, Direction::Read);
         let mut bio = self
             .bios
             .with_pages(Direction::Read, pages, window.sectors, step)?;
-        bio.set_sector(seat.on_device(window.start).get());
+        bio.set_sector(copy.on_device().get());
         self.sent += u64::from(window.sectors);
         bio.submit();
         Ok(())
     }
 
-    fn write(&mut self, window: &Window, seat: &Seat, pages: Arc<Pages>) -> Result {
-        let step = self.step(window, seat, Direction::Write);
+    fn write(&mut self, window: &Window, copy: Located<'_>, pages: Arc<Pages>) -> Result {
+        let step = self.step(window, copy, Direction::Write);
         let mut bio = self.bios.write_shared(pages, window.sectors, step)?;
-        bio.set_sector(seat.on_device(window.start).get());
+        bio.set_sector(copy.on_device().get());
         self.sent += u64::from(window.sectors);
         bio.submit();
         Ok(())
@@ -183,23 +195,24 @@ impl Engine {
 
 impl Window {
     /// A request that waits for its turn.
-    pub(crate) fn new(pass: ResyncPass, index: usize, start: Sector, sectors: u32) -> Self {
+    pub(crate) fn new(index: usize, part: Part) -> Self {
         Self {
-            pass,
-            start,
-            sectors,
+            pass: part.pass,
+            start: part.array,
+            sectors: part.sectors,
+            advance: part.advance,
+            target: part.target,
             index,
             stage: Stage::Announced,
             copies: KVec::new(),
+            unread: KVec::new(),
             found: Sectors::ZERO,
             spoiled: false,
         }
     }
 
-    /// The first sector behind it.
-    pub(crate) fn end(&self) -> Sector {
-        self.start
-            .saturating_add(Sectors::new(u64::from(self.sectors)))
+    pub(super) fn length(&self) -> Sectors {
+        Sectors::new(u64::from(self.sectors))
     }
 
     /// The place it holds.
@@ -230,15 +243,14 @@ impl Window {
         let Some(mirror) = live.personality().mirror() else {
             return Turn::Failed;
         };
-        let mut seats = mirror.sources(self.end());
-        let seat = match after {
-            None => seats.next(),
-            Some(place) => seats.skip_while(|seat| seat.place != place).nth(1),
+        let mut copies = mirror.sources(self.start, self.length());
+        if let Some(after) = after {
+            copies.find(|copy| copy.seat.place == after);
+        }
+        let Some(copy) = copies.find(|copy| copy.is_readable(self.length())) else {
+            return self.salvage(mirror, engine.mode);
         };
-        let Some(seat) = seat else {
-            return Turn::Failed;
-        };
-        match engine.read(self, seat) {
+        match engine.read(self, copy) {
             Ok(()) => {
                 self.stage = Stage::Reading(1);
                 Turn::Waits
@@ -253,15 +265,18 @@ impl Window {
             return Turn::Failed;
         };
         let mut reads = 0;
-        for seat in mirror.sources(self.end()) {
-            match engine.read(self, seat) {
+        let length = self.length();
+        let copies = mirror.sources(self.start, length);
+        for copy in copies.filter(|copy| copy.is_readable(length)) {
+            match engine.read(self, copy) {
                 Ok(()) => reads += 1,
                 Err(_) => self.spoiled = true,
             }
         }
         self.stage = Stage::Reading(reads);
         if reads == 0 {
-            return Turn::Failed;
+            // What is known to be bad on all copies is no news.
+            return self.result();
         }
         Turn::Waits
     }
@@ -272,9 +287,8 @@ impl Window {
         let pages = bio.take_pages();
         let step = bio.value();
         let (place, to) = (step.place, step.to);
-        if !status.is_ok() && to == Direction::Write {
-            step.member.report_failure();
-            step.live.wake_thread();
+        if to == Direction::Write {
+            self.written(place, status.is_ok());
         }
         drop(bio);
         match (to, status.is_ok()) {
@@ -282,11 +296,30 @@ impl Window {
             (Direction::Read, false) if !engine.mode.compares() => {
                 return self.read_next(engine, Some(place));
             }
-            // What cannot be read cannot be compared.
-            (Direction::Read, false) => self.spoiled = true,
+            // What cannot be read differs: it is written, by a check too.
+            (Direction::Read, false) => {
+                self.spoiled |= self.unread.push(place, GFP_KERNEL).is_err();
+            }
             (Direction::Write, _) => {}
         }
         self.count_down(engine)
+    }
+
+    /// A copy was written, or was not: then it does not hold what it should, which is recorded.
+    fn written(&self, place: Place, well: bool) {
+        let (live, length) = (self.pass.live(), self.length());
+        let mirror = live.personality().mirror();
+        let copies = mirror.and_then(|mirror| mirror.copies(self.start, length));
+        let copy = copies.and_then(|(mut copies, _)| copies.find(|copy| copy.seat.place == place));
+        let Some(copy) = copy else {
+            return;
+        };
+        if !well {
+            copy.seat.member.mark_write_error();
+            copy.lose(length, live);
+        } else if copy.seat.heal(copy.at, length) {
+            live.wake_thread();
+        }
     }
 
     /// Keeps what was read. Without memory for that the copy is left out, as if it could not be read.
@@ -335,26 +368,32 @@ impl Window {
             return Turn::Failed;
         };
         let (from, pages) = (source.place, source.pages.clone());
-        let differs = |seat: &Seat| self.differs(seat.place, &pages);
-        let end = self.end();
+        let differs = |copy: Located<'_>| self.differs(copy.seat.place, &pages);
+        let (start, length) = (self.start, self.length());
         let mode = engine.mode;
-        let is_target = |seat: &&Seat| match mode {
+        let is_target = |copy: &Located<'_>| match mode {
             Mode::CopyToAll => true,
-            Mode::CopyToNew => seat.member.valid_below() < end,
-            Mode::Compare => false,
-            Mode::Mend => differs(seat),
+            Mode::CopyToNew => match self.target {
+                Some(place) => copy.seat.place == place,
+                None => copy.seat.member.valid_below() < copy.at.saturating_add(length),
+            },
+            Mode::Compare => self.unread.contains(&copy.seat.place),
+            Mode::Mend => differs(*copy),
         };
-        let mismatch = mode.compares() && mirror.targets(from).any(differs);
+        let differing = mirror
+            .targets(start, length, from)
+            .filter(|copy| differs(*copy));
+        let differing = differing.fold(0_u64, |count, _| count.saturating_add(1));
         let (mut writes, mut unwritten) = (0, false);
-        for seat in mirror.targets(from).filter(is_target) {
-            match engine.write(self, seat, pages.clone()) {
+        for copy in mirror.targets(start, length, from).filter(is_target) {
+            match engine.write(self, copy, pages.clone()) {
                 Ok(()) => writes += 1,
                 Err(_) => unwritten = true,
             }
         }
         self.spoiled |= unwritten;
-        if mismatch {
-            self.found = Sectors::new(u64::from(WINDOW));
+        if mode.compares() {
+            self.found = Sectors::new(length.get().saturating_mul(differing));
         }
         self.stage = Stage::Writing(writes);
         if writes == 0 {
@@ -366,7 +405,7 @@ impl Window {
     /// Whether what was read of a copy is not what the pages hold.
     fn differs(&self, place: Place, pages: &Pages) -> bool {
         let copy = self.copies.iter().find(|copy| copy.place == place);
-        copy.is_some_and(|copy| !same(&copy.pages, pages))
+        copy.is_some_and(|copy| !same(&copy.pages, pages)) || self.unread.contains(&place)
     }
 }
 
@@ -375,21 +414,121 @@ fn same(one: &Pages, other: &Pages) -> bool {
     pages.all(|(one, other)| one[..] == other[..])
 }
 
+/// What a pass does next, and may begin as soon as the writes there have ended.
+pub(crate) struct Part {
+    pass: ResyncPass,
+    array: Sector,
+    sectors: u32,
+    target: Option<Place>,
+    advance: Sectors,
+}
+
+/// What is next in a pass.
+pub(crate) enum Upcoming {
+    /// This; the pass is there then.
+    Part(Part, Cursor),
+    /// Nothing up to there.
+    Skip(Cursor),
+    /// Others write there, and must be let through first.
+    Blocked(Sector),
+    /// The end.
+    End,
+}
+
 impl Mirror {
-    /// The copies that a pass may read up to `end`, in order: those read like any other first.
-    fn sources(&self, end: Sector) -> impl Iterator<Item = &Seat> {
-        let readable = move |seat: &&Seat| self.is_readable(seat.place, end);
+    /// What a pass goes over.
+    pub(crate) fn route(&self, action: Action) -> Route {
+        match (&self.layout, action) {
+            (Layout::Raid10(_), Action::Recover) => Route::Members,
+            _ => Route::Array,
+        }
+    }
+
+    /// What comes next in a pass, up to `limit`.
+    pub(crate) fn upcoming(
+        live: &Entered<Live>,
+        action: Action,
+        cursor: Cursor,
+        limit: Sector,
+    ) -> Upcoming {
+        let Some(mirror) = live.personality().mirror() else {
+            return Upcoming::End;
+        };
+        let bounds = Bounds {
+            limit,
+            most: Sectors::new(u64::from(WINDOW)),
+            unit: Sectors::new(u64::from(barrier::UNIT)),
+        };
+        let piece = match mirror.route(action) {
+            Route::Array => array_piece(&mirror.layout, cursor, &bounds),
+            Route::Members => member_piece(&mirror.layout, mirror.filling(), cursor, &bounds),
+        };
+        let (array, length, target, next) = match piece {
+            Piece::Do {
+                array,
+                length,
+                target,
+                next,
+            } => (array, length, target, next),
+            Piece::Skip { next } => return Upcoming::Skip(next),
+            Piece::End => return Upcoming::End,
+        };
+        let Some(pass) = ResyncPass::announce(live, array) else {
+            return Upcoming::Blocked(array);
+        };
+        let part = Part {
+            pass,
+            array,
+            // It is at most a window.
+            sectors: u32::try_from(length.get()).unwrap_or(WINDOW),
+            target,
+            advance: next.at.distance_from(cursor.at).unwrap_or(Sectors::ZERO),
+        };
+        Upcoming::Part(part, next)
+    }
+
+    /// How far a pass goes, in the sectors it goes over.
+    pub(crate) fn extent(layout: &Layout, action: Action) -> Sector {
+        let length = match action {
+            Action::Recover => layout.member_size(),
+            _ => layout.array_size(),
+        };
+        Sector::new(length.get())
+    }
+
+    /// The members that are being filled. One that failed stays among them until it has left.
+    fn filling(&self) -> impl Iterator<Item = Place> + Clone + '_ {
+        self.seats()
+            .filter(|seat| seat.member.valid_below() != Sector::MAX)
+            .map(|seat| seat.place)
+    }
+
+    /// The copies that a pass could read, in order: those read like any other first.
+    pub(super) fn sources(
+        &self,
+        start: Sector,
+        length: Sectors,
+    ) -> impl Iterator<Item = Located<'_>> {
         let with = move |reads: Reads| {
-            self.seats()
-                .filter(readable)
-                .filter(move |seat| seat.member.reads() == reads)
+            self.copies(start, length)
+                .into_iter()
+                .flat_map(|(copies, _)| copies)
+                .filter(move |copy| copy.seat.member.reads() == reads)
         };
         Iterator::chain(with(Reads::Normal), with(Reads::WriteMostly))
     }
 
     /// The other copies of what was read from one.
-    fn targets(&self, from: Place) -> impl Iterator<Item = &Seat> {
-        self.seats()
-            .filter(move |seat| seat.place != from && seat.member.health() == Health::Working)
+    fn targets(
+        &self,
+        start: Sector,
+        length: Sectors,
+        from: Place,
+    ) -> impl Iterator<Item = Located<'_>> {
+        let copies = self.copies(start, length).into_iter();
+        copies
+            .flat_map(|(copies, _)| copies)
+            .filter(move |copy| copy.seat.place != from)
+            .filter(|copy| copy.seat.member.health() == Health::Working)
     }
 }

@@ -3,7 +3,7 @@
 //! The members of a mirror at work, and what read balancing must know of them.
 
 use super::super::Seated;
-use crate::member::{Health, Member};
+use crate::member::{bad_blocks::Known, marks::Mark, Health, Member};
 use kernel::sync::{
     atomic::{Atomic, Relaxed},
     Arc,
@@ -15,7 +15,7 @@ use md_core::{
         write::{BadBlocks, Gate, Target as WriteTarget},
         Place,
     },
-    units::{Sector, Sectors, SECTOR_SHIFT},
+    units::{Sector, SectorRange, Sectors, SECTOR_SHIFT},
 };
 
 /// A member in its place.
@@ -59,8 +59,31 @@ impl Seat {
         self.offset.saturating_add(Sectors::new(sector.get()))
     }
 
+    /// What is known of these sectors of its data.
+    #[inline]
+    pub(super) fn known(&self, start: Sector, length: Sectors) -> Known {
+        if !self.member.has_bad_blocks() {
+            return Known::Good;
+        }
+        let Some(range) = SectorRange::new(self.on_device(start), length) else {
+            return Known::Good;
+        };
+        let in_data = |bad: SectorRange| {
+            let start = bad
+                .start()
+                .distance_from(self.offset)
+                .unwrap_or(Sectors::ZERO);
+            SectorRange::new(Sector::new(start.get()), bad.len()).unwrap_or(bad)
+        };
+        match self.member.known(range) {
+            Known::Good => Known::Good,
+            Known::Recorded(bad) => Known::Recorded(in_data(bad)),
+            Known::Unrecorded(bad) => Known::Unrecorded(in_data(bad)),
+        }
+    }
+
     /// The seat as one that could be read from `start`; `None` when its member has failed.
-    pub(super) fn candidate(&self, start: Sector) -> Option<Candidate> {
+    pub(super) fn candidate(&self, start: Sector, length: Sectors) -> Option<Candidate> {
         if self.member.health() != Health::Working {
             return None;
         }
@@ -68,7 +91,10 @@ impl Seat {
             place: self.place,
             start,
             valid_below: self.member.valid_below(),
-            bad: None,
+            bad: match self.known(start, length) {
+                Known::Good => None,
+                Known::Recorded(bad) | Known::Unrecorded(bad) => Some(bad),
+            },
             reads: self.member.reads(),
             media: self.media,
             in_flight: self.in_flight.load(Relaxed),
@@ -86,19 +112,69 @@ impl Seat {
     }
 
     /// The seat as one to be written from `start`; `None` when its failure is known to all.
-    pub(super) fn write_target(&self, start: Sector) -> Option<WriteTarget> {
+    pub(super) fn write_target(&self, start: Sector, length: Sectors) -> Option<WriteTarget> {
         let gate = match self.member.health() {
-            Health::Working => Gate::Open,
-            Health::Failing => Gate::Blocked,
             Health::Failed => return None,
+            _ if self.is_blocked() => Gate::Blocked,
+            _ => Gate::Open,
         };
         Some(WriteTarget {
             place: self.place,
             start,
             gate,
-            bad: BadBlocks::None,
+            bad: self.heeded(start, length),
             reads: self.member.reads(),
         })
+    }
+
+    /// The bad blocks that a write heeds. Those of a member that has not failed a write are written over, which may
+    /// heal them.
+    fn heeded(&self, start: Sector, length: Sectors) -> BadBlocks {
+        if !self.member.has(Mark::WriteError) {
+            return BadBlocks::None;
+        }
+        match self.known(start, length) {
+            Known::Good => BadBlocks::None,
+            Known::Recorded(bad) => BadBlocks::Recorded(bad),
+            Known::Unrecorded(bad) => BadBlocks::Unrecorded(bad),
+        }
+    }
+
+    /// Whether a write leaves it out: all of it is bad, and that is recorded.
+    pub(super) fn is_left_out(&self, start: Sector, length: Sectors) -> bool {
+        match self.heeded(start, length) {
+            BadBlocks::Recorded(bad) => {
+                bad.start() <= start && start.saturating_add(length) <= bad.end()
+            }
+            BadBlocks::None | BadBlocks::Unrecorded(_) => false,
+        }
+    }
+
+    /// Whether writes to it wait: for its failure to be recorded, or for whoever blocked it.
+    pub(super) fn is_blocked(&self) -> bool {
+        match self.member.health() {
+            Health::Working => self.member.has(Mark::Blocked),
+            Health::Failing => true,
+            Health::Failed => false,
+        }
+    }
+
+    /// Whether writes wait for something about its member to be recorded.
+    pub(super) fn holds_back(&self, start: Sector, length: Sectors) -> bool {
+        self.write_target(start, length).is_some_and(|target| {
+            target.gate == Gate::Blocked || matches!(target.bad, BadBlocks::Unrecorded(_))
+        })
+    }
+
+    /// A write to it went well: what was bad there is good.
+    pub(super) fn heal(&self, start: Sector, length: Sectors) -> bool {
+        if self.known(start, length) == Known::Good {
+            return false;
+        }
+        if let Some(range) = SectorRange::new(self.on_device(start), length) {
+            self.member.note_good(range);
+        }
+        true
     }
 
     /// A read begins.
@@ -117,10 +193,12 @@ impl Seat {
     }
 }
 
-/// A leg: its member and place.
+/// A leg: its member and place, and where it begins in the member's data.
 pub(crate) struct Copy {
     pub(super) member: Arc<Member>,
     pub(super) place: Place,
+    pub(super) at: Sector,
+    pub(super) length: Sectors,
 }
 
 impl Target for Copy {

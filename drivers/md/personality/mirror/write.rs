@@ -2,58 +2,111 @@
 
 //! Writes: every copy gets them, in one request.
 //!
-//! A write is acknowledged when all copies have it. A copy that fails is given up, and the write waits until that is
-//! on the survivors' superblocks: otherwise a crash could bring back the stale copy as a good one.
+//! A write is acknowledged when all copies have it. One that failed is tried again block by block ([`narrow`]); what
+//! fails again is bad, or the copy is given up. The write waits until that is on media: otherwise a crash could bring
+//! back what the copy held before as good.
+//!
+//! [`narrow`]: super::narrow
 
-use super::{super::single::fit, barrier::WritePass, read::ending, seat::Copy, Mirror};
+use super::{
+    super::single::fit,
+    barrier::WritePass,
+    read::{ending, sent_fail_fast},
+    seat::Copy,
+    walk::Located,
+    Mirror,
+};
 use crate::{
     array::{live::Live, tracking::Writing},
-    member::Health,
+    member::{marks::Mark, Health},
 };
 use kernel_ext::{
     alloc::mempool::Wait,
     block::{
         bdev::Target,
         bio::{Bio, Flags, Op, Setup},
-        fan::{Fan, Request},
+        fan::{Fan, Leg, Request},
         status::Status,
     },
     sync::gated::Entered,
 };
 use md_core::{
     mirror::{
-        retry::{makes_safe, Ending},
-        write::{plan_write, Behind, Kind, Readers, WritePlan},
+        retry::{makes_safe, on_write_error, Ending, OnWriteError, Others},
+        write::{plan_write, write_fail_fast, Behind, Kind, Readers, WritePlan},
         Place,
     },
+    policy::FailFast,
     units::{Sector, Sectors},
 };
 
 /// A write under way. Fields are dropped in this order: the bucket is left before the array may become clean.
 pub(crate) struct Write {
-    pass: WritePass,
+    pub(super) pass: WritePass,
     _writing: Writing,
+    /// A copy that had failed was written in the end, block by block.
+    pub(super) rescued: bool,
 }
 
 impl Request for Write {
     type Leg = Copy;
 
     fn finish(fan: Fan<Self>) {
-        let mut failed = false;
+        let mut failed = None;
         for leg in fan.legs() {
-            if leg.op() != Op::Discard && ending(leg.status(), leg.flags()) == Ending::Error {
-                leg.target().member.report_failure();
-                failed = true;
+            if leg.op() == Op::Discard {
+                // Devices may ignore it.
+            } else if leg.status().is_ok() {
+                fan.heal(&leg);
+            } else if ending(leg.status(), leg.flags()) == Ending::Error {
+                fan.failed(&leg);
+                failed = Some(leg.target().member.clone());
             }
         }
-        if !failed {
+        let Some(member) = failed else {
             let status = outcome(&fan);
             return fan.complete(status);
-        }
+        };
         let live = fan.pass.live().clone();
         match live.personality().mirror() {
-            Some(mirror) => mirror.failures.park_write(fan, &live),
+            Some(mirror) => mirror.failures.park_torn(fan, &member),
             None => fan.complete(Status::IO_ERROR),
+        }
+    }
+}
+
+impl Write {
+    /// The running array.
+    pub(super) fn live(&self) -> &Entered<Live> {
+        self.pass.live()
+    }
+
+    /// A copy was written.
+    #[inline]
+    fn heal(&self, leg: &Leg<'_, Self>) {
+        let copy = leg.target();
+        if !copy.member.has_bad_blocks() {
+            return;
+        }
+        if let Some(seat) = self
+            .pass
+            .mirror()
+            .and_then(|mirror| mirror.seat(copy.place))
+        {
+            if seat.heal(copy.at, copy.length) {
+                self.live().wake_thread();
+            }
+        }
+    }
+
+    /// A copy was not written: its member is marked, or given up. Any context.
+    fn failed(&self, leg: &Leg<'_, Self>) {
+        let member = &leg.target().member;
+        member.mark_write_error();
+        let fail_fast = sent_fail_fast(member, leg.flags());
+        // Who has failed is decided by the array's thread, which knows of others.
+        if on_write_error(Ending::Error, fail_fast, Others::Some) == OnWriteError::FailMember {
+            member.report_failure();
         }
     }
 }
@@ -63,15 +116,16 @@ fn outcome(fan: &Fan<Write>) -> Status {
     let (Some(mirror), Some(parent)) = (fan.pass.mirror(), fan.parent()) else {
         return Status::IO_ERROR;
     };
-    if parent.op() == Op::Discard {
+    if parent.op() == Op::Discard || fan.rescued {
         return Status::OK;
     }
-    let end = Sector::new(parent.end_sector());
+    let length = Sectors::new(u64::from(parent.sectors()));
     let mut worst = Status::IO_ERROR;
     for leg in fan.legs() {
         let valid = mirror
             .seat(leg.target().place)
             .map_or(Sector::ZERO, |seat| seat.member.valid_below());
+        let end = leg.target().at.saturating_add(length);
         if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
             return Status::OK;
         }
@@ -83,6 +137,15 @@ fn outcome(fan: &Fan<Write>) -> Status {
 }
 
 impl Write {
+    /// A write in its bucket.
+    pub(super) fn new(pass: WritePass, writing: Writing) -> Self {
+        Self {
+            pass,
+            _writing: writing,
+            rescued: false,
+        }
+    }
+
     /// The failure of its copies is recorded: the write ends with what the others have.
     pub(super) fn settle(fan: Fan<Self>) {
         let status = outcome(&fan);
@@ -97,25 +160,25 @@ impl Mirror {
         let Ok(pass) = WritePass::enter(live, start) else {
             return bio.end(Status::IO_ERROR);
         };
-        let length = match self.plan(live, &bio) {
-            Ok(length) => length,
-            Err(status) => return bio.end(status),
+        let plan = self.plan(live, &bio);
+        let length = match plan {
+            Planned::Write(length) | Planned::Fail(length) => length,
+            Planned::Refuse(status) => return bio.end(status),
         };
         let Some(bio) = fit(bio, length) else {
             return;
         };
-        let write = Write {
-            pass,
-            _writing: writing,
-        };
-        match self.writes.alloc(bio, write, Wait::Yes) {
+        if plan == Planned::Fail(length) {
+            return bio.end(Status::IO_ERROR);
+        }
+        match self.writes.alloc(bio, Write::new(pass, writing), Wait::Yes) {
             Ok(fan) => self.send(fan, start),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
     }
 
-    /// How much can be written at once. Waits while a member is being given up.
-    fn plan(&self, live: &Entered<Live>, bio: &Bio) -> Result<Sectors, Status> {
+    /// How much can be written at once. Waits while something about a member is being recorded.
+    fn plan(&self, live: &Entered<Live>, bio: &Bio) -> Planned {
         let start = Sector::new(bio.sector());
         let length = Sectors::new(u64::from(bio.sectors()));
         let kind = match bio.op() {
@@ -123,46 +186,96 @@ impl Mirror {
             _ if bio.flags().contains(Flags::ATOMIC) => Kind::Atomic,
             _ => Kind::Data,
         };
+        let Some((copies, length)) = self.copies(start, length) else {
+            return Planned::Refuse(Status::IO_ERROR);
+        };
         loop {
-            let targets = self.seats().filter_map(|seat| seat.write_target(start));
-            // Without known bad blocks every copy is written, so there is no fate to note.
+            let targets = copies
+                .clone()
+                .filter_map(|copy| copy.seat.write_target(copy.at, length));
+            // What is left out is what is bad all through then, which `send` sees for itself.
             match plan_write(length, kind, &NOT_BEHIND, targets, |_, _| {}) {
-                WritePlan::Write { length, .. } => return Ok(length),
-                WritePlan::Wait { on, .. } => self.wait_recorded(live, on),
-                WritePlan::Fail { .. } | WritePlan::CannotSplit => return Err(Status::IO_ERROR),
+                WritePlan::Write { length, .. } => return Planned::Write(length),
+                WritePlan::Fail { length } => return Planned::Fail(length),
+                WritePlan::CannotSplit => return Planned::Refuse(Status::IO_ERROR),
+                WritePlan::Wait { .. } if live.tracking().is_broken() => {
+                    return Planned::Refuse(Status::IO_ERROR);
+                }
+                WritePlan::Wait { on, .. } => {
+                    if let Some(copy) = copies.clone().find(|copy| copy.seat.place == on) {
+                        wait_recorded(live, copy, length);
+                    }
+                }
             }
         }
     }
 
-    fn wait_recorded(&self, live: &Entered<Live>, on: Place) {
+    /// Waits until nothing about a member is to be recorded. May sleep.
+    pub(super) fn wait_recorded(&self, live: &Entered<Live>, on: Place) {
         live.wake_thread();
-        live.tracking().wait(|| {
-            self.seat(on)
-                .is_none_or(|seat| seat.member.health() != Health::Failing)
-        });
+        live.tracking()
+            .wait(|| self.seat(on).is_none_or(|seat| !seat.is_blocked()));
     }
 
     /// Sends a write to all copies that work.
     fn send(&self, mut fan: Fan<Write>, start: Sector) {
-        let discard = fan.parent().is_some_and(|bio| bio.op() == Op::Discard);
-        for seat in self.seats() {
-            let member = &seat.member;
+        let Some(parent) = fan.parent() else {
+            return;
+        };
+        let discard = parent.op() == Op::Discard;
+        let length = Sectors::new(u64::from(parent.sectors()));
+        let Some((copies, _)) = self.copies(start, length) else {
+            return fan.complete(Status::IO_ERROR);
+        };
+        let working = copies.clone().filter(|copy| copy.is_valid(length));
+        let working = working.fold(0_u32, |count, _| count.saturating_add(1));
+        for copy in copies {
+            let member = &copy.seat.member;
+            let ignores = discard && member.device().max_discard_sectors() == 0;
             if member.health() == Health::Failed
-                || (discard && member.device().max_discard_sectors() == 0)
+                || ignores
+                || copy.seat.is_left_out(copy.at, length)
             {
                 continue;
             }
-            let copy = Copy {
+            let leg = Copy {
                 member: member.clone(),
-                place: seat.place,
+                place: copy.seat.place,
+                at: copy.at,
+                length,
             };
-            match fan.add_leg(copy) {
-                Ok(mut leg) => leg.set_sector(seat.on_device(start).get()),
+            match fan.add_leg(leg) {
+                Ok(mut leg) => {
+                    leg.set_sector(copy.on_device().get());
+                    if member.has(Mark::FailFast)
+                        && write_fail_fast(FailFast::Yes, member.reads(), working) == FailFast::Yes
+                    {
+                        leg.add_flags(Flags::FAILFAST);
+                    }
+                }
                 Err(error) => return fan.complete(error.into()),
             }
         }
         fan.submit();
     }
+}
+
+/// What can be done of a write.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Planned {
+    /// So much can be written at once.
+    Write(Sectors),
+    /// So much cannot be written anywhere.
+    Fail(Sectors),
+    /// Nothing of it can be done.
+    Refuse(Status),
+}
+
+/// Waits until nothing about the copy is to be recorded, or nothing is recorded any more. May sleep.
+fn wait_recorded(live: &Entered<Live>, copy: Located<'_>, length: Sectors) {
+    let tracking = live.tracking();
+    live.wake_thread();
+    tracking.wait(|| tracking.is_broken() || !copy.seat.holds_back(copy.at, length));
 }
 
 /// No write is behind: that takes a bitmap.

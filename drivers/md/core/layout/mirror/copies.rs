@@ -49,6 +49,11 @@ impl SetTable {
         }
     }
 
+    /// How many members a set has that is not the last.
+    pub(super) const fn size(self) -> u16 {
+        self.size
+    }
+
     /// The set that `slot` belongs to.
     #[inline]
     pub(super) fn of(self, slot: u16) -> FarSet {

@@ -175,6 +175,16 @@ impl Raid10 {
         }
     }
 
+    /// From one far copy to the next, on the members.
+    pub(super) const fn stride(&self) -> Sectors {
+        Sectors::new(self.pattern.stride)
+    }
+
+    /// How many members each far set has, but for the last one, which takes the rest too.
+    pub const fn far_set_size(&self) -> u16 {
+        self.pattern.sets.size()
+    }
+
     /// Whether a row holds one chunk, so that consecutive chunks are consecutive on the members too.
     const fn is_unstriped(&self) -> bool {
         self.near.get() == self.members.get()

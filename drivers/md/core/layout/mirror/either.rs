@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Either placement, for an engine that learns which when an array starts.
+
+use super::{Copies, Placement, Raid1, Raid10};
+use crate::{
+    layout::{chunk::MemberCount, BeyondEnd, MemberSector},
+    units::{Sector, Sectors, Slot},
+};
+
+/// The placement of a mirror of either level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MirrorLayout {
+    /// Every member holds everything.
+    Raid1(Raid1),
+    /// Striped copies.
+    Raid10(Raid10),
+}
+
+/// Asks whichever it is.
+macro_rules! either {
+    ($layout:expr, $inner:ident => $answer:expr) => {
+        match $layout {
+            MirrorLayout::Raid1($inner) => $answer,
+            MirrorLayout::Raid10($inner) => $answer,
+        }
+    };
+}
+
+impl Placement for MirrorLayout {
+    #[inline]
+    fn members(&self) -> MemberCount {
+        either!(self, layout => layout.members())
+    }
+
+    fn array_size(&self) -> Sectors {
+        either!(self, layout => layout.array_size())
+    }
+
+    fn member_size(&self) -> Sectors {
+        either!(self, layout => layout.member_size())
+    }
+
+    fn copy_count(&self) -> u16 {
+        either!(self, layout => layout.copy_count())
+    }
+
+    #[inline]
+    fn copies(&self, at: Sector) -> Result<Copies, BeyondEnd> {
+        either!(self, layout => layout.copies(at))
+    }
+
+    fn array_sector(&self, at: MemberSector) -> Option<Sector> {
+        either!(self, layout => layout.array_sector(at))
+    }
+
+    fn has_enough(&self, works: impl Fn(Slot) -> bool) -> bool {
+        either!(self, layout => layout.has_enough(works))
+    }
+}
