@@ -6,7 +6,10 @@ use super::{
     life::{Hold, Use},
     Array,
 };
-use crate::driver::{MDP_MINOR_SHIFT, MD_MAJOR};
+use crate::{
+    driver::{MDP_MINOR_SHIFT, MD_MAJOR},
+    sync::turns::Turns,
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -79,6 +82,8 @@ pub(crate) struct Registry {
     /// Removes arrays that went with their last user, who may hold locks that a removal takes.
     removals: OwnedQueue,
     mdp_major: Atomic<u32>,
+    /// Which passes wait for which.
+    pub(crate) turns: Arc<Turns>,
     /// What pollers of `/proc/mdstat` are told of.
     pub(crate) events: Arc<Events>,
 }
@@ -110,6 +115,7 @@ impl Wanted {
 impl Registry {
     pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
         let removals = OwnedQueue::new(c"md_misc")?;
+        let turns = Turns::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 creating <- new_mutex!(()),
@@ -120,6 +126,7 @@ impl Registry {
                 }),
                 gone <- new_condvar!(),
                 removals,
+                turns,
                 mdp_major: Atomic::new(0),
                 events,
             }),
