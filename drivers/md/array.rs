@@ -16,6 +16,7 @@
 //! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
 
 pub(crate) mod config;
+mod grow;
 pub(crate) mod hotplug;
 pub(crate) mod info;
 pub(crate) mod life;
@@ -49,6 +50,7 @@ use live::Live;
 use node::Place;
 use registry::Registry;
 use run::Running;
+pub(crate) use run::SyncSide;
 
 /// An array, from the creation of its disk to the last close of that.
 #[pin_data]

@@ -7,6 +7,7 @@ use crate::{error::OrErrno, log::Text, member::entry::Entry};
 use kernel::{prelude::*, str::CString, sync::ArcBorrow};
 use kernel_ext::block::{limits::LimitsUpdate, major::DeviceNumber};
 use md_core::{
+    format::level::Level,
     state::{
         clean::Change,
         member::{Duty, Env, Event, Loss, Member as State, Pending, Place, Record, Run, Seat},
@@ -74,8 +75,8 @@ impl Configuration<'_> {
             .find(|slot| !has_member(*slot))
     }
 
-    /// Failed members give up their places, and spares take them. I/O must be held back.
-    pub(crate) fn arrange_seats(&mut self) {
+    /// Failed members give up their places. I/O must be held back.
+    pub(super) fn release_failed(&mut self) {
         let array = self.array;
         for index in 0..self.members.len() {
             if self.members.get(index).is_some_and(is_leaving) {
@@ -83,6 +84,12 @@ impl Configuration<'_> {
                 let _ = array.detach(self, index);
             }
         }
+    }
+
+    /// Failed members give up their places, and spares take them. I/O must be held back.
+    pub(crate) fn arrange_seats(&mut self) {
+        let array = self.array;
+        self.release_failed();
         if self.resync_due() == Resync::Due {
             return;
         }
@@ -102,6 +109,11 @@ impl Configuration<'_> {
         }
         self.record_devices();
     }
+}
+
+/// The level of a running array.
+fn level_of(config: &Configuration<'_>) -> Option<Level> {
+    config.running.as_ref().map(|running| running.level)
 }
 
 /// Whether a member has failed, all know, and it still has its place.
@@ -141,7 +153,7 @@ impl Array {
     }
 
     /// The disk announces what the new member can do, too.
-    fn stack_limits(&self, entry: &Entry) -> Result {
+    pub(super) fn stack_limits(&self, entry: &Entry) -> Result {
         let stacked = self.place().with_disk(|disk| {
             let mut limits = LimitsUpdate::start(disk);
             limits.stack(entry.device(), entry.data.offset.get(), disk.name());
@@ -214,6 +226,9 @@ impl Array {
         number: DeviceNumber,
         info: &DiskInfo,
     ) -> Result {
+        if level_of(config) == Some(Level::Linear) {
+            return Self::append(this, config, number, info);
+        }
         let takes_spares = config
             .running
             .as_ref()
