@@ -16,6 +16,7 @@
 //! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
 
 pub(crate) mod config;
+mod grow;
 pub(crate) mod hotplug;
 pub(crate) mod info;
 pub(crate) mod life;
@@ -52,6 +53,7 @@ use node::Place;
 use registry::{Name, Registry};
 use run::Running;
 use status::Status;
+pub(crate) use run::SyncSide;
 
 /// An array, from the creation of its disk to the last close of that.
 #[pin_data]

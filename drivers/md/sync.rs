@@ -3,10 +3,12 @@
 //! Resync, recovery, check and repair: one pass at a time, by a thread of the array.
 //!
 //! [`Syncing`] is what everybody sees of it: the machine of `md_core::state::sync`, how far the pass is, and the limits
-//! an administrator sets. [`thread`] starts and ends passes, [`pass`] runs one.
+//! an administrator sets. [`thread`] starts and ends passes, [`pass`] runs one, [`turns`] has
+//! those wait that share a disk.
 
 mod pass;
 pub(crate) mod thread;
+pub(crate) mod turns;
 
 use kernel::{
     prelude::*,
@@ -76,6 +78,8 @@ pub(crate) struct Syncing {
     files: Files,
     /// The pass is to end before it is done.
     stopping: Atomic<bool>,
+    /// The pass is to wait for one of another array.
+    blocked: Atomic<bool>,
     /// Everything below is issued.
     position: Atomic<u64>,
     /// Everything below is done and recorded.
@@ -123,6 +127,7 @@ impl Syncing {
                 changed <- WaitQueue::new(),
                 files,
                 stopping: Atomic::new(false),
+                blocked: Atomic::new(false),
                 position: Atomic::new(0),
                 completed: Atomic::new(0),
                 total: Atomic::new(0),
@@ -172,6 +177,24 @@ impl Syncing {
         self.stopping.load(Acquire)
     }
 
+    /// Whether the pass is to wait for one of another array.
+    fn is_blocked(&self) -> bool {
+        self.blocked.load(Acquire) && !self.settings().force_parallel
+    }
+
+    fn set_blocked(&self, blocked: bool) {
+        // Release: what the other pass did on the shared disk is over for who sees that it has ended.
+        self.blocked.store(blocked, Release);
+        self.changed.wake_all();
+    }
+
+    /// Waits until the pass may go on, or is to stop.
+    fn await_turn(&self) {
+        self.wait(|| self.is_stopping() || !self.is_blocked());
+        // Legal in every phase; one that is to stop ends all the same.
+        let _ = self.step(Event::Unblocked);
+    }
+
     /// Waits until a pass that was told to stop has.
     pub(crate) fn await_stopped(&self) {
         self.changed.wait_idle(|| !self.is_stopping());
@@ -191,6 +214,22 @@ impl Syncing {
     pub(crate) fn set(&self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.inner.lock().settings);
         self.changed.wake_all();
+    }
+
+    /// A pass has ended: the range that was set for it counts no more, and a check that was interrupted goes on from
+    /// there.
+    fn forget_range(&self, action: Action, succeeded: bool) {
+        let requested = matches!(action, Action::Check | Action::Repair);
+        let done = self.completed();
+        self.set(|settings| match (succeeded, requested) {
+            (true, true) => {
+                settings.min = Sector::ZERO;
+                settings.max = SyncMax::Max;
+            }
+            (true, false) => settings.max = SyncMax::Max,
+            (false, true) => settings.min = done,
+            (false, false) => {}
+        });
     }
 
     /// What the last pass was.

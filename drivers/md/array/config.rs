@@ -314,6 +314,7 @@ impl Config {
             now: info.layout,
             new: info.layout,
         };
+        self.layout_known = true;
         self.chunk = Shape {
             now: chunk,
             new: chunk,

@@ -11,6 +11,7 @@ use crate::{
 use kernel::{prelude::*, str::CString, sync::ArcBorrow};
 use kernel_ext::block::{limits::LimitsUpdate, major::DeviceNumber};
 use md_core::{
+    format::level::Level,
     state::{
         clean::Change,
         member::{Env, Event, Loss, Member as State, Pending, Place, Run, Seat},
@@ -49,6 +50,11 @@ impl Configuration<'_> {
     }
 }
 
+/// The level of a running array.
+fn level_of(config: &Configuration<'_>) -> Option<Level> {
+    config.running.as_ref().map(|running| running.level)
+}
+
 impl Array {
     /// A spare gets a place, to be rebuilt there. I/O must be held back.
     pub(super) fn attach(
@@ -75,7 +81,7 @@ impl Array {
     }
 
     /// The disk announces what the new member can do, too.
-    fn stack_limits(&self, entry: &Entry) -> Result {
+    pub(super) fn stack_limits(&self, entry: &Entry) -> Result {
         let stacked = self.place().with_disk(|disk| {
             let mut limits = LimitsUpdate::start(disk);
             limits.stack(entry.device(), entry.data.offset.get(), disk.name());
@@ -213,6 +219,9 @@ impl Array {
         number: DeviceNumber,
         info: &DiskInfo,
     ) -> Result {
+        if level_of(config) == Some(Level::Linear) {
+            return Self::append(this, config, number, info);
+        }
         let takes_spares = config
             .running
             .as_ref()

@@ -32,7 +32,10 @@ use kernel_ext::{
         kthread::Waker,
     },
 };
-use md_core::state::admit::{Admission, IoRefusal};
+use md_core::{
+    state::admit::{Admission, IoRefusal},
+    units::Sector,
+};
 
 /// Flush bios that can be made without memory, for one flush after the other.
 const FLUSH_RESERVE: u16 = 64;
@@ -86,6 +89,11 @@ impl Live {
     /// The level at work, to be changed.
     pub(super) fn personality_mut(&mut self) -> &mut Personality {
         &mut self.personality
+    }
+
+    /// Another level is at work. The one before comes back.
+    pub(super) fn replace_personality(&mut self, personality: Personality) -> Personality {
+        core::mem::replace(&mut self.personality, personality)
     }
 
     /// The members that I/O goes to are others now.
@@ -176,6 +184,10 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     if bio.op() == Op::Write && bio.sectors() == 0 {
         return serve_flush(&live, bio);
     }
+    let range = (Sector::new(bio.sector()), Sector::new(bio.end_sector()));
+    if live.tracking.held().holds(range.0, range.1) {
+        return wait_for_range(this, live, bio);
+    }
     let Ok(writing) = live.begin_write(this) else {
         return bio.end(Status::IO_ERROR);
     };
@@ -187,6 +199,18 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     if let Some(bio) = bio {
         live.personality.submit(&live, bio, Some(writing));
     }
+}
+
+/// A write waits until its sectors are not held any more. It must not keep the array from changing meanwhile.
+fn wait_for_range(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
+    if bio.flags().contains(Flags::NOWAIT) {
+        return bio.end(Status::AGAIN);
+    }
+    let tracking = live.tracking.clone();
+    drop(live);
+    let (start, end) = (Sector::new(bio.sector()), Sector::new(bio.end_sector()));
+    tracking.wait(|| !tracking.held().holds(start, end));
+    submit(this, bio);
 }
 
 /// An empty flush changes nothing, so it does not make the array dirty.

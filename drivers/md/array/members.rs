@@ -6,7 +6,11 @@ use super::{Array, Config, Configuration};
 use crate::{log::Text, member::entry::Entry};
 use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::block::major::DeviceNumber;
-use md_core::{units::MemberNumber, words::array::MetadataVersion};
+use md_core::{
+    state::member::Member as State,
+    units::{MemberNumber, Sector, Slot},
+    words::{array::MetadataVersion, ioctl::DiskInfo},
+};
 
 /// The most members a version 0.90 array can have.
 const V0_DEVICES_MAX: u16 = md_core::format::sb0::DEVICES_MAX;
@@ -15,18 +19,81 @@ impl Array {
     /// Adds a device whose superblock says what it is. May sleep.
     ///
     /// `EINVAL` when it has none that fits the other members, `EEXIST` when it is a member, `EBUSY` when its number
-    /// is taken or too large, or somebody else has the device.
+    /// is taken or too large, the superblocks are full, or somebody else has the device.
     pub(crate) fn import(
         this: ArcBorrow<'_, Self>,
         config: &mut Configuration<'_>,
         number: DeviceNumber,
     ) -> Result {
         let entry = Entry::import(this, number, config.metadata)?;
+        this.join(config, entry)
+    }
+
+    /// Makes a device whose superblock says what it is a member.
+    pub(super) fn join(&self, config: &mut Configuration<'_>, entry: Entry) -> Result {
         if let Some(other) = config.members.first() {
             same_array(other, &entry)?;
         }
         let number = config.number_for(&entry)?;
-        this.bind(config, entry, number)
+        self.bind(config, entry, number)
+    }
+
+    /// `ADD_NEW_DISK` for an array whose shape was told by `SET_ARRAY_INFO`: the device is what `info` says. May sleep.
+    ///
+    /// `EINVAL` for an array with superblocks, `EBUSY` when the number is taken.
+    pub(crate) fn place_by_info(
+        this: ArcBorrow<'_, Self>,
+        config: &mut Configuration<'_>,
+        number: DeviceNumber,
+        info: &DiskInfo,
+    ) -> Result {
+        if config.metadata != MetadataVersion::None {
+            return Err(EINVAL);
+        }
+        let wanted = u32::try_from(info.number).map_err(|_| EINVAL)?;
+        let wanted = MemberNumber::new(wanted);
+        if config.members.iter().any(|other| other.number == wanted) {
+            return Err(EBUSY);
+        }
+        let slot = u16::try_from(info.raid_disk).ok();
+        let slot = slot.filter(|&slot| slot < config.raid_disks);
+        let mut entry = Entry::import(this, number, config.metadata)?;
+        entry.take_slot(slot.map(Slot::new));
+        if let (Some(place), true) = (entry.state.place(), info.state & DiskInfo::STATE_SYNC == 0) {
+            entry.state = State::Rebuilding {
+                place,
+                upto: Sector::ZERO,
+            };
+        }
+        entry.set_write_mostly(info.state & DiskInfo::STATE_WRITE_MOSTLY != 0);
+        entry.failfast = info.state & DiskInfo::STATE_FAIL_FAST != 0;
+        this.bind(config, entry, wanted)
+    }
+
+    /// Makes a device a member of a running array that is not used yet: somebody gives it a slot later. May sleep.
+    ///
+    /// `EROFS` for a read-only device, `ENOSPC` when it is too small, and what [`Array::import`] says.
+    pub(crate) fn bind_to_running(
+        this: ArcBorrow<'_, Self>,
+        config: &mut Configuration<'_>,
+        number: DeviceNumber,
+    ) -> Result {
+        let mut entry = Entry::import(this, number, config.metadata)?;
+        if entry.device().is_read_only() {
+            return Err(EROFS);
+        }
+        if let Some(other) = config.members.first() {
+            same_array(other, &entry)?;
+        }
+        let redundant = config
+            .running
+            .as_ref()
+            .is_some_and(|running| running.sync.is_some());
+        if redundant && entry.data.size < config.component_size {
+            return Err(ENOSPC);
+        }
+        entry.take_slot(None);
+        this.bind_spare(config, entry, None)
     }
 
     /// Makes a device a spare of a running array, with the number that was asked for if that is free.
@@ -49,6 +116,10 @@ impl Array {
     ) -> Result {
         if config.index_of(entry.device().number()).is_some() {
             return Err(EEXIST);
+        }
+        if config.is_v0() && config.members.len() >= usize::from(V0_DEVICES_MAX) {
+            // Their superblocks have no room for another.
+            return Err(EBUSY);
         }
         entry.number = number;
         config.members.reserve(1, GFP_KERNEL)?;

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     driver::{MDP_MINOR_SHIFT, MD_MAJOR},
     error::OrErrno,
+    sync::turns::Turns,
 };
 use kernel::{
     prelude::*,
@@ -78,6 +79,8 @@ pub(crate) struct Registry {
     /// Removes arrays that went with their last user, who may hold locks that a removal takes.
     removals: OwnedQueue,
     mdp_major: Atomic<u32>,
+    /// Which passes wait for which.
+    pub(crate) turns: Arc<Turns>,
     /// What pollers of `/proc/mdstat` are told of.
     pub(crate) events: Arc<Events>,
 }
@@ -120,6 +123,7 @@ fn name_of(number: DeviceNumber) -> Result<Name> {
 impl Registry {
     pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
         let removals = OwnedQueue::new(c"md_misc")?;
+        let turns = Turns::new()?;
         Arc::pin_init(
             pin_init!(Self {
                 creating <- new_mutex!(()),
@@ -130,6 +134,7 @@ impl Registry {
                 }),
                 gone <- new_condvar!(),
                 removals,
+                turns,
                 mdp_major: Atomic::new(0),
                 events,
             }),

@@ -39,6 +39,7 @@ use md_core::{
     },
     layout::mirror::Placement,
     state::{
+        admit::Held,
         array::{Access, Array as State, Failure, StartAs},
         member::{Event, Seat},
         sync::Event as SyncEvent,
@@ -67,7 +68,7 @@ pub(crate) struct Running {
     /// The size it presents.
     pub(crate) size: Sectors,
     /// The size its level offers.
-    offered: Sectors,
+    pub(super) offered: Sectors,
     /// Where the copies lie, for a mirror.
     pub(crate) mirror: Option<Layout>,
     /// Requests that wait for the thread.
@@ -311,7 +312,9 @@ impl Array {
             .place()
             .with_directory(|directory| {
                 // They stay when the array is stopped and kept, so they may be there.
-                let _ = directory.add_group(&REDUNDANCY);
+                if directory.dirent(c"sync_action").is_none() {
+                    directory.add_group(&REDUNDANCY)?;
+                }
                 Syncing::new(directory)
             })
             .ok_or(ENODEV)??;
@@ -332,7 +335,7 @@ impl Array {
         }
     }
 
-    fn unlink_slots(&self, config: &Config) {
+    pub(super) fn unlink_slots(&self, config: &Config) {
         for slot in config.members.iter().filter_map(Entry::slot) {
             self.place().with_directory(|directory| {
                 if let Ok(name) = CString::try_from_fmt(fmt!("rd{}", slot.get())) {
@@ -352,7 +355,13 @@ impl Array {
         config.live_mut()?;
         config.serve();
         config.keep_progress();
+        // One that waits, for its turn or to go on, would do so for ever.
+        config.interrupt_pass();
         config.leave_clean();
+        if let Some(running) = &config.running {
+            // Who waits for a range finds that there is no array any more.
+            running.tracking.set_held(Held::NONE);
+        }
         drop(config.live_mut()?.take());
         config.retired = config.running.take();
         // Their functions take no lock of the array, so waiting for them here is safe.
@@ -513,7 +522,7 @@ impl Config {
     }
 
     /// The shape to start with.
-    fn shape(&self) -> Result<Shape> {
+    pub(super) fn shape(&self) -> Result<Shape> {
         Ok(Shape {
             level: self.level().ok_or(EINVAL)?,
             chunk: Sectors::new(u64::from(self.chunk.now)),

@@ -67,6 +67,11 @@ impl Configuration<'_> {
             if change == Change::None {
                 break;
             }
+            if self.is_external() {
+                // A program keeps the metadata. It reads the states of array and members, and says when it has
+                // recorded them: `active` lets writers go, `-blocked` acknowledges a failure.
+                continue;
+            }
             if !is_writable(state) {
                 // Nothing is written, so nobody relies on what the superblocks say.
                 self.acknowledge_failures(&tracking);

@@ -41,17 +41,23 @@ impl Configuration<'_> {
                     .any(|entry| self.seat_for(entry).is_some()))
     }
 
-    /// Failed members give up their places, and spares take them. I/O must be held back.
-    pub(crate) fn arrange_seats(&mut self) {
+    /// Failed members give up their places. I/O must be held back.
+    pub(super) fn release_failed(&mut self) {
         let array = self.array;
-        self.retire_replaced();
-        self.serve();
         for index in 0..self.members.len() {
             if self.members.get(index).is_some_and(is_leaving) {
                 // One that cannot leave yet is looked at again.
                 let _ = array.detach(self, index);
             }
         }
+    }
+
+    /// Failed members give up their places, and spares take them. I/O must be held back.
+    pub(crate) fn arrange_seats(&mut self) {
+        let array = self.array;
+        self.retire_replaced();
+        self.serve();
+        self.release_failed();
         while let Some(index) = self.orphaned_replacement() {
             if let Err(error) = array.promote(self, index) {
                 pr_warn!("a replacement cannot take its place: {error:?}\n");

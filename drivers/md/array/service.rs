@@ -145,9 +145,7 @@ impl Configuration<'_> {
             )
         };
         let tracking = &running.tracking;
-        let waits = delay != 0
-            && is_dirty(tracking.state())
-            && (tracking.take_written() || !tracking.settle());
+        let waits = delay != 0 && is_dirty(tracking.state()) && !tracking.calm_down();
         let pending = matches!(
             tracking.state(),
             State::Running {

@@ -25,7 +25,7 @@ use kernel_ext::sync::{
     wait::WaitQueue,
 };
 use md_core::state::{
-    admit::{Admission, Io, IoRefusal},
+    admit::{Admission, Held, Io, IoRefusal},
     array::{Access, Array as State, Event, Failure},
     clean::{self, Change, Dirtiness, Writes},
     Metadata,
@@ -67,6 +67,9 @@ pub(crate) struct Tracking {
     resynced: Atomic<u64>,
     /// How many read errors within hours a member may have.
     max_read_errors: Atomic<u32>,
+    /// Writes between these wait. They change only while no I/O is under way.
+    held_lo: Atomic<u64>,
+    held_hi: Atomic<u64>,
 }
 
 /// A write under way. The array does not become clean before it is dropped.
@@ -126,6 +129,8 @@ impl Tracking {
                 metadata,
                 resynced: Atomic::new(u64::MAX),
                 max_read_errors: Atomic::new(0),
+                held_lo: Atomic::new(0),
+                held_hi: Atomic::new(0),
             }),
             GFP_KERNEL,
         )?;
@@ -166,6 +171,22 @@ impl Tracking {
     /// Whether more has failed than the level survives.
     pub(crate) fn is_broken(&self) -> bool {
         self.glance() == Glance::Broken
+    }
+
+    /// The sectors where writes wait.
+    #[inline]
+    pub(crate) fn held(&self) -> Held {
+        Held {
+            lo: Sector::new(self.held_lo.load(Acquire)),
+            hi: Sector::new(self.held_hi.load(Acquire)),
+        }
+    }
+
+    /// Writes wait in other sectors. I/O must be held back.
+    pub(crate) fn set_held(&self, held: Held) {
+        self.held_lo.store(held.lo.get(), Release);
+        self.held_hi.store(held.hi.get(), Release);
+        self.changed.wake_all();
     }
 
     /// Lets I/O see `state`; called with the lock held, or before anybody else knows of this.
@@ -296,8 +317,25 @@ impl Tracking {
     }
 
     /// Whether there was a write since the last time this was asked.
-    pub(super) fn take_written(&self) -> bool {
+    fn take_written(&self) -> bool {
         self.written.xchg(false, kernel::sync::atomic::Full)
+    }
+
+    /// The safe-mode delay has passed: without a write in it the array becomes clean, if it is for the driver to make it
+    /// so. Sleeps as [`Tracking::settle`]. False when this is to be called again after another delay.
+    pub(super) fn calm_down(&self) -> bool {
+        let written = self.take_written();
+        if self.metadata != Metadata::External {
+            return !written && self.settle();
+        }
+        // The program that keeps the metadata sees `active-idle`, and writes `clean`. Both steps are legal in each state
+        // of a dirty array.
+        let _ = if written {
+            self.step(Event::Tracked(clean::Event::WriteStart), Writes::InFlight)
+        } else {
+            self.step(Event::Tracked(clean::Event::DelayPassed), Writes::Quiet)
+        };
+        false
     }
 
     /// Makes the array clean, if no write is in flight. Sleeps for an RCU grace period. True when it is clean.

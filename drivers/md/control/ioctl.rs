@@ -17,7 +17,7 @@ use md_core::{
     state::array::StartAs,
     words::{
         array::ArrayStateRequest,
-        ioctl::{ArrayInfo, DiskInfo, Ioctl, Privilege, Unconfigured, Version},
+        ioctl::{ArrayInfo, DiskInfo, Ioctl, Privilege, Unconfigured, Version, WhenReadOnly},
     },
 };
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
@@ -91,6 +91,7 @@ fn configuring(
     if ioctl.unconfigured() == Unconfigured::NoDevice && !config.has_shape() {
         return Err(ENODEV);
     }
+    admit_on_read_only(config, ioctl, argument)?;
     match ioctl {
         Ioctl::StopArrayRo => set_access(this, config, ArrayStateRequest::Readonly),
         Ioctl::RestartArrayRw => set_access(this, config, ArrayStateRequest::Active),
@@ -99,6 +100,31 @@ fn configuring(
         Ioctl::RunArray => this.run(config, StartAs::Writable),
         Ioctl::HotAddDisk if config.running.is_none() => Err(ENODEV),
         _ => Err(EINVAL),
+    }
+}
+
+/// What changes an array needs one that is writable: `EROFS`, unless it is read-only until the first write and so
+/// becomes writable now.
+fn admit_on_read_only(config: &mut Configuration<'_>, ioctl: Ioctl, argument: usize) -> Result {
+    use md_core::state::array::{Access, Array as State};
+    let State::Running { access, .. } = config.state() else {
+        return Ok(());
+    };
+    let allowed = match ioctl.when_read_only() {
+        WhenReadOnly::Allowed => true,
+        WhenReadOnly::OnlyReAdd => {
+            read_from::<DiskInfo>(argument)?.state & DiskInfo::STATE_SYNC != 0
+        }
+        WhenReadOnly::NeedsWritable => false,
+    };
+    match access {
+        _ if allowed => Ok(()),
+        Access::Writable(_) => Ok(()),
+        Access::ReadOnly => Err(EROFS),
+        Access::ReadAuto => {
+            config.thaw();
+            Ok(())
+        }
     }
 }
 
@@ -156,8 +182,7 @@ fn add_new_disk(
         return Array::hot_add(this, config, number, &info);
     }
     if config.raid_disks != 0 {
-        // Arrays set up by hand do not take members this way.
-        return Err(EINVAL);
+        return Array::place_by_info(this, config, number, &info);
     }
     Array::import(this, config, number)
 }
@@ -219,11 +244,7 @@ fn set_array_info(
         read_from(argument)?
     };
     if config.running.is_some() {
-        return if config.array_info(this.number) == info {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        };
+        return this.update_info(config, &info);
     }
     if config.raid_disks != 0 || !config.members.is_empty() {
         this.place()

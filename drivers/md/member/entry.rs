@@ -144,6 +144,20 @@ impl Entry {
         Ok(())
     }
 
+    /// Has a superblock at the end of the device follow the end, and gives the room for data there is now. The
+    /// superblock is to be written afterwards. May sleep.
+    ///
+    /// `EBUSY` when it cannot follow.
+    pub(crate) fn follow_device(&mut self) -> Result<Sectors> {
+        if self.data.offset != self.data.new_offset {
+            return Err(EBUSY);
+        }
+        let end = self.superblock.follow(&self.device)?;
+        Ok(end
+            .checked_sub(Sectors::new(self.data.offset.get()))
+            .unwrap_or(Sectors::ZERO))
+    }
+
     /// What its superblock says; `None` when it has none.
     pub(crate) fn view(&self) -> Result<Option<View<'_>>> {
         self.superblock.view(&self.device)

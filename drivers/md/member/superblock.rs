@@ -3,7 +3,10 @@
 //! A member's superblock, as it was read from the device.
 
 use crate::{control::params::CHECK_NEW_FEATURE, error::OrErrno, log::Text};
-use core::fmt;
+use core::{
+    fmt,
+    ops::{Deref, DerefMut},
+};
 use kernel::prelude::*;
 use kernel_ext::{
     alloc::page::PageBuf,
@@ -13,10 +16,10 @@ use md_core::{
     assemble,
     format::{
         sb0::{self, Sb0},
-        sb1::{self, Device, MemberState, MinorVersion, Role, Sb1},
+        sb1::{self, BadBlockLog, CrashLog, Device, MemberState, MinorVersion, Role, Sb1},
         BlockSize, NewFeatures,
     },
-    units::{MemberNumber, Sectors},
+    units::{MemberNumber, Sector, Sectors},
     words::array::MetadataVersion,
 };
 
@@ -25,9 +28,31 @@ pub(crate) enum Superblock {
     /// The array has none on its members.
     None,
     /// Version 0.90.
-    V0(PageBuf),
+    V0(Block),
     /// Version 1.x.
-    V1(MinorVersion, PageBuf),
+    V1(MinorVersion, Block),
+}
+
+/// A superblock in memory. It stays where it was found, whatever becomes of the size of the device, until it is
+/// [moved](Superblock::follow).
+pub(crate) struct Block {
+    page: PageBuf,
+    /// The length of the device that the superblock's place is reckoned from.
+    length: Sectors,
+}
+
+impl Deref for Block {
+    type Target = PageBuf;
+
+    fn deref(&self) -> &PageBuf {
+        &self.page
+    }
+}
+
+impl DerefMut for Block {
+    fn deref_mut(&mut self) -> &mut PageBuf {
+        &mut self.page
+    }
 }
 
 const _: () = assert!(sb1::BLOCK_BYTES == kernel::page::PAGE_SIZE);
@@ -42,12 +67,12 @@ impl Superblock {
             MetadataVersion::None | MetadataVersion::External(_) => return Ok(Self::None),
             MetadataVersion::V0 { .. } => {
                 let at = sb0::superblock(length).ok_or(EINVAL)?;
-                Self::V0(read_page(device, at.get())?)
+                Self::V0(read_block(device, at.get(), length)?)
             }
             MetadataVersion::V1 { minor } => {
                 let minor = MinorVersion::from_number(minor).ok_or(EINVAL)?;
                 let at = minor.superblock(length).ok_or(EINVAL)?;
-                Self::V1(minor, read_page(device, at.get())?)
+                Self::V1(minor, read_block(device, at.get(), length)?)
             }
         };
         superblock.view(device)?;
@@ -56,28 +81,72 @@ impl Superblock {
 
     /// Writes the first `part` of the superblock to `device`. May sleep. `EIO` when it is not written.
     pub(crate) fn write(&self, device: &BlockDevice, part: PagePart, flags: Flags) -> Result {
-        let length = Sectors::new(device.sectors());
-        let (at, block) = match self {
+        let block = match self {
             Self::None => return Ok(()),
-            Self::V0(block) => (sb0::superblock(length), block),
-            Self::V1(minor, block) => (minor.superblock(length), block),
+            Self::V0(block) | Self::V1(_, block) => block,
         };
-        let at = at.ok_or(EINVAL)?;
+        let at = self.place().ok_or(EINVAL)?;
         device.write_wait(at.get(), block, part, flags).to_result()
+    }
+
+    /// Where it lies on its device; `None` when there is none.
+    fn place(&self) -> Option<Sector> {
+        match self {
+            Self::None => None,
+            Self::V0(block) => sb0::superblock(block.length),
+            Self::V1(minor, block) => minor.superblock(block.length),
+        }
+    }
+
+    /// Has a superblock at the end of a device follow the end, and gives the room for data there is now, from the
+    /// beginning of the device. The superblock and what goes with it are to be written afterwards; what is at the old
+    /// place stays. May sleep.
+    ///
+    /// `EBUSY` when a bitmap or a log is in the way, `EIO` when the bad-block log cannot be moved along.
+    pub(crate) fn follow(&mut self, device: &BlockDevice) -> Result<Sectors> {
+        let length = Sectors::new(device.sectors());
+        let log = match self.view(device)? {
+            Some(view) if view.member().crash_log != CrashLog::None => return Err(EBUSY),
+            Some(View::V1(sb)) => sb.bad_block_log(),
+            _ => None,
+        };
+        let before = self.place();
+        match self {
+            Self::None => return Ok(length),
+            Self::V0(block) => block.length = length,
+            Self::V1(MinorVersion::V1_0, block) => block.length = length,
+            Self::V1(_, block) => {
+                block.length = length;
+                return Ok(length);
+            }
+        }
+        let (Some(before), Some(after)) = (before, self.place()) else {
+            return Err(EINVAL);
+        };
+        match self {
+            Self::V1(_, block) if before != after => {
+                if let Some(log) = log {
+                    move_log(device, before, after, log)?;
+                }
+                sb1::relocate(&mut block[..], after).or_errno()?;
+                Ok(sb1::data_room_1_0(length))
+            }
+            Self::V1(..) => Ok(sb1::data_room_1_0(length)),
+            _ => Ok(sb0::data_room(length)),
+        }
     }
 
     /// What the superblock says; `None` when there is none.
     pub(crate) fn view(&self, device: &BlockDevice) -> Result<Option<View<'_>>> {
-        let length = Sectors::new(device.sectors());
         Ok(match self {
             Self::None => None,
             Self::V0(block) => {
-                let parsed = Sb0::parse(&block[..], length);
+                let parsed = Sb0::parse(&block[..], block.length);
                 Some(View::V0(explained(device, parsed).or_errno()?))
             }
             Self::V1(minor, block) => {
                 let known = Device {
-                    sectors: length,
+                    sectors: block.length,
                     block: BlockSize::new(device.logical_block_size()).ok_or(EINVAL)?,
                 };
                 let unknown = if CHECK_NEW_FEATURE.get() {
@@ -90,6 +159,27 @@ impl Superblock {
             }
         })
     }
+}
+
+/// Copies a bad-block log to where it lies after its superblock has moved.
+fn move_log(device: &BlockDevice, before: Sector, after: Sector, log: BadBlockLog) -> Result {
+    let part = u32::try_from(log.range.len().get())
+        .ok()
+        .and_then(|sectors| PagePart::new(0, sectors));
+    let part = part.ok_or(EINVAL)?;
+    let from = log.range.start();
+    let to = match before.distance_from(from) {
+        Some(by) => after.checked_sub(by),
+        None => from
+            .distance_from(before)
+            .and_then(|by| after.checked_add(by)),
+    };
+    let to = to.ok_or(EINVAL)?;
+    let mut page = PageBuf::zeroed(GFP_KERNEL)?;
+    let read = device.read_wait(from.get(), &mut page, part, Flags::META);
+    read.to_result()?;
+    let flags = Flags::FUA.with(Flags::META).with(Flags::SYNC);
+    device.write_wait(to.get(), &page, part, flags).to_result()
 }
 
 /// Says why a superblock is not taken.
@@ -106,13 +196,13 @@ fn explained<T, E: fmt::Display>(
     })
 }
 
-fn read_page(device: &BlockDevice, sector: u64) -> Result<PageBuf> {
+fn read_block(device: &BlockDevice, sector: u64, length: Sectors) -> Result<Block> {
     let mut page = PageBuf::zeroed(GFP_KERNEL)?;
     let status = device.read_wait(sector, &mut page, PagePart::WHOLE, Flags::META);
     status.to_result().inspect_err(|_| {
         pr_warn!("{}: cannot read the superblock\n", Text(device.name()));
     })?;
-    Ok(page)
+    Ok(Block { page, length })
 }
 
 /// A checked superblock.

@@ -2,7 +2,10 @@
 
 //! raid0: chunks in turn over the members, in zones where the members differ in size.
 
-use super::{single::Members, AtWork, Seated, Shape};
+use super::{
+    single::{fit, Members},
+    AtWork, Seated, Shape,
+};
 use crate::{
     array::{live::Live, tracking::Writing},
     error::OrErrno,
@@ -10,8 +13,9 @@ use crate::{
 use kernel::prelude::*;
 use kernel_ext::{
     block::{
-        bio::Bio,
+        bio::{Bio, Op},
         limits::{Features, Limits},
+        status::Status,
     },
     params::Int,
     sync::gated::Entered,
@@ -21,7 +25,7 @@ use md_core::{
         chunk::ChunkSize,
         raid0::{OrderPolicy, Raid0 as Map, Zone, ZoneOrder},
     },
-    units::{Sector, Sectors, Slot, SECTOR_SHIFT},
+    units::{Sector, SectorRange, Sectors, Slot, SECTOR_SHIFT},
     words::mdstat::Geometry,
 };
 
@@ -61,10 +65,25 @@ impl Raid0 {
             chunk: sectors,
         })
     }
+
+    /// A discard may be long, and what one member has of it lies together: one request for each.
+    fn discard(&self, live: &Entered<Live>, bio: Bio) {
+        let length = Sectors::new(u64::from(bio.sectors()));
+        let range = SectorRange::new(Sector::new(bio.sector()), length);
+        let Some(spread) = range.and_then(|range| self.map.spread(range).ok()) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        if let Some(bio) = fit(bio, spread.covered()) {
+            self.members.discard(live, bio, spread);
+        }
+    }
 }
 
 impl AtWork for Raid0 {
     fn submit(&self, live: &Entered<Live>, bio: Bio, _writing: Option<Writing>) {
+        if bio.op() == Op::Discard {
+            return self.discard(live, bio);
+        }
         let run = self.map.map(Sector::new(bio.sector()));
         self.members.serve(live, bio, run);
     }

@@ -8,21 +8,23 @@ use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     alloc::mempool::Wait,
     block::{
-        bio::{Bio, Flags, Op, Setup},
+        bio::{Bio, Flags, Op, Part, Setup},
         fan::{Fan, FanPool, Request},
         status::Status,
     },
     sync::gated::Entered,
 };
 use md_core::{
-    layout::{BeyondEnd, MemberRun},
+    layout::{raid0::Piece, BeyondEnd, MemberRun},
     units::{Sector, Sectors},
 };
 
 /// Requests that can be made without memory, one after the other.
 const RESERVE: u16 = 64;
+/// The same for requests that go to several members.
+const RANGES_RESERVE: u16 = 4;
 
-/// A request with one member; it keeps the array from changing.
+/// A request with one member, or a discard with several; it keeps the array from changing.
 pub(super) struct Single {
     _live: Entered<Live>,
 }
@@ -31,11 +33,11 @@ impl Request for Single {
     type Leg = Arc<Member>;
 
     fn finish(fan: Fan<Self>) {
-        let status = fan
+        let failed = fan
             .legs()
-            .next()
-            .map_or(Status::IO_ERROR, |leg| leg.status());
-        fan.complete(status);
+            .map(|leg| leg.status())
+            .find(|status| !status.is_ok());
+        fan.complete(failed.unwrap_or(Status::OK));
     }
 }
 
@@ -43,6 +45,8 @@ impl Request for Single {
 pub(super) struct Members {
     list: KVec<(Arc<Member>, Sector)>,
     pool: FanPool<Single>,
+    /// For requests without data that go to several members.
+    ranges: FanPool<Single>,
 }
 
 impl Members {
@@ -55,7 +59,9 @@ impl Members {
             list.push((seated.member, seated.offset), GFP_KERNEL)?;
         }
         let pool = FanPool::new(RESERVE, 1)?;
-        Ok((lengths, Self { list, pool }))
+        let legs = u16::try_from(list.len()).map_err(|_| EINVAL)?;
+        let ranges = FanPool::new(RANGES_RESERVE, legs)?;
+        Ok((lengths, Self { list, pool, ranges }))
     }
 
     /// Serves the front of a bio, which is mapped to `run`; the rest goes back to the disk.
@@ -73,6 +79,54 @@ impl Members {
         }
     }
 
+    /// Discards one range of each member that has a part of the bio.
+    pub(super) fn discard(
+        &self,
+        live: &Entered<Live>,
+        bio: Bio,
+        pieces: impl Iterator<Item = Piece>,
+    ) {
+        let request = Single {
+            _live: live.clone(),
+        };
+        let wait = wait_for(&bio);
+        match self.ranges.alloc(bio, request, wait) {
+            Ok(fan) => self.fan_out(fan, pieces),
+            Err((bio, _)) => bio.end(Status::AGAIN),
+        }
+    }
+
+    fn fan_out(&self, mut fan: Fan<Single>, pieces: impl Iterator<Item = Piece>) {
+        let mut any = false;
+        for piece in pieces {
+            match self.add_piece(&mut fan, piece) {
+                Ok(added) => any |= added,
+                Err(error) => return fan.complete(error.into()),
+            }
+        }
+        if any {
+            fan.submit();
+        } else {
+            fan.complete(Status::OK);
+        }
+    }
+
+    /// True when the member takes discards: data that is not dropped is as good as data that is.
+    fn add_piece(&self, fan: &mut Fan<Single>, piece: Piece) -> Result<bool> {
+        let seat = self.list.get(usize::from(piece.slot.get()));
+        let (member, offset) = seat.ok_or(EIO)?;
+        if !can_discard(member) {
+            return Ok(false);
+        }
+        let start = Sectors::new(piece.range.start().get());
+        let sector = offset.checked_add(start).ok_or(EIO)?;
+        let sectors = u32::try_from(piece.range.len().get()).map_err(|_| EIO)?;
+        let mut leg = fan.add_leg(member.clone())?;
+        leg.trim(Part { skip: 0, sectors })?;
+        leg.set_sector(sector.get());
+        Ok(true)
+    }
+
     /// Sends a bio that lies in one run of a member there.
     fn send(&self, live: &Entered<Live>, bio: Bio, run: MemberRun) {
         let seat = self.list.get(usize::from(run.slot.get()));
@@ -86,11 +140,7 @@ impl Members {
             // Data that is not dropped is as good as data that is.
             return bio.end(Status::OK);
         }
-        let wait = if bio.flags().contains(Flags::NOWAIT) {
-            Wait::No
-        } else {
-            Wait::Yes
-        };
+        let wait = wait_for(&bio);
         let request = Single {
             _live: live.clone(),
         };
@@ -104,6 +154,14 @@ impl Members {
             },
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
+    }
+}
+
+fn wait_for(bio: &Bio) -> Wait {
+    if bio.flags().contains(Flags::NOWAIT) {
+        Wait::No
+    } else {
+        Wait::Yes
     }
 }
 

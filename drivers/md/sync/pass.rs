@@ -2,7 +2,7 @@
 
 //! One pass over the array, from its start to its end or until it is stopped.
 
-use super::Syncing;
+use super::{turns::Ticket, Syncing};
 use crate::{
     array::{live::Live, Array},
     control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
@@ -41,6 +41,8 @@ pub(super) struct Job {
     pub(super) action: Action,
     pub(super) start: Sector,
     pub(super) end: Sector,
+    /// Keeps others on the same disks waiting until the consequences of this pass are drawn.
+    pub(super) _ticket: Ticket,
 }
 
 /// How a pass ended.

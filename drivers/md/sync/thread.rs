@@ -4,6 +4,7 @@
 
 use super::{
     pass::{Ended, Job, Running},
+    turns::Turns,
     Syncing,
 };
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
 };
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc};
-use kernel_ext::sync::kthread::{Me, Thread, Work};
+use kernel_ext::{
+    block::major::DeviceNumber,
+    sync::kthread::{Me, Thread, Work},
+};
 use md_core::{
     state::{
         array::{Access as ArrayAccess, Array as State},
@@ -60,7 +64,20 @@ impl Syncer {
                 config.arrange_seats();
             }
         }
-        self.syncing.set_env(config.sync_env());
+        let env = config.sync_env();
+        let turns = &self.array.registry.turns;
+        let ticket = config
+            .disks()
+            .and_then(|disks| Turns::queue_up(turns, self.syncing.clone(), disks));
+        let ticket = ticket
+            .inspect_err(|error| pr_warn!("no memory to begin a pass: {error:?}\n"))
+            .ok()?;
+        let neighbours = if self.syncing.is_blocked() {
+            Neighbours::Syncing
+        } else {
+            Neighbours::Quiet
+        };
+        self.syncing.set_env(Env { neighbours, ..env });
         // Nothing but this starts a pass, so there is none to be in the way.
         let Ok(Sync::Active(pass)) = self.syncing.step(Event::Choose) else {
             return None;
@@ -68,11 +85,14 @@ impl Syncer {
         self.syncing.inner.lock().last = pass.action.word();
         let (start, end) = config.extent(pass, &self.syncing);
         self.array.place().with_name(|name| {
-            pr_info!(
-                "{name}: {} begins at {}\n",
-                Text(pass.action.word()),
-                start.get()
-            );
+            let word = Text(pass.action.word());
+            let at = start.get();
+            match neighbours {
+                Neighbours::Quiet => pr_info!("{name}: {word} begins at {at}\n"),
+                Neighbours::Syncing => {
+                    pr_info!("{name}: {word} waits for another array on the same disk\n")
+                }
+            }
         });
         self.array.registry.events.notify();
         Some(Job {
@@ -81,6 +101,7 @@ impl Syncer {
             action: pass.action,
             start,
             end,
+            _ticket: ticket,
         })
     }
 
@@ -92,6 +113,7 @@ impl Syncer {
         }
         let reaping = self.syncing.step(Event::Ended);
         let succeeded = matches!(reaping, Ok(Sync::Active(pass)) if pass.succeeded());
+        self.syncing.forget_range(job.action, succeeded);
         if let Ok(mut config) = self.array.configure() {
             config.collect_pass(job, succeeded);
             self.syncing.set_env(config.sync_env());
@@ -118,6 +140,7 @@ impl Work for Syncer {
             };
             match Running::new(job) {
                 Ok(running) => {
+                    self.syncing.await_turn();
                     let (job, ended) = running.run();
                     self.end(&job, ended);
                 }
@@ -268,6 +291,15 @@ impl Configuration<'_> {
 }
 
 impl Config {
+    /// The disks that the members are on, of which several may be on one.
+    fn disks(&self) -> Result<KVec<DeviceNumber>> {
+        let mut disks = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
+        for entry in &self.members {
+            disks.push(entry.device().whole().number(), GFP_KERNEL)?;
+        }
+        Ok(disks)
+    }
+
     /// Whether copies may differ.
     pub(crate) fn resync_due(&self) -> Resync {
         let layout = self

@@ -4,7 +4,7 @@
 
 use super::{line, writable};
 use crate::{
-    array::{config::LevelSetting, Array, Configuration},
+    array::{config::LevelSetting, Array, Configuration, SyncSide},
     error::OrErrno,
 };
 use core::fmt;
@@ -15,6 +15,7 @@ use kernel_ext::{
 };
 use md_core::{
     format::ident::Uuid,
+    state::sync::Sync,
     words::{
         array::{
             parse_max_read_errors, parse_new_level, ConsistencyPolicy, MetadataVersion,
@@ -129,11 +130,20 @@ fn resync_start_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     )
 }
 
+/// `EBUSY` while the array runs, unless its passes are frozen.
 fn resync_start_store(this: This<'_>, text: &[u8]) -> Result {
     let start = SectorOrNone::parse(text).or_errno()?;
     let mut config = this.configure()?;
-    config.refuse_running()?;
-    config.resync_start = start.to_stored();
+    let Some(running) = &config.running else {
+        config.resync_start = start.to_stored();
+        return Ok(());
+    };
+    let is_frozen = |sync: &SyncSide| matches!(sync.state.machine(), Sync::Frozen { .. });
+    if !running.sync.as_ref().is_some_and(is_frozen) {
+        return Err(EBUSY);
+    }
+    config.set_resync_start(start.to_stored());
+    config.record_devices();
     Ok(())
 }
 
@@ -164,7 +174,7 @@ fn new_dev_store(this: This<'_>, text: &[u8]) -> Result {
     let number = major::DeviceNumber::new(parsed.major().0, parsed.minor().0).ok_or(EOVERFLOW)?;
     let mut config = this.configure()?;
     if config.running.is_some() {
-        return Err(EINVAL);
+        return Array::bind_to_running(this, &mut config, number);
     }
     Array::import(this, &mut config, number)
 }

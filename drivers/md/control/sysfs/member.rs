@@ -158,12 +158,17 @@ fn size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     configured(this, |entry, _| line(page, entry.data.size.to_kib()))
 }
 
+/// KiB; zero is all there is for a member of an array that runs.
 fn size_store(this: This<'_>, text: &[u8]) -> Result {
     let size = parse_kib(text).map_err(|_| EINVAL)?;
-    configured(this, |entry, running| {
-        if running {
-            return Err(EBUSY);
-        }
+    let mut config = this.array.configure()?;
+    if config.running.is_some() {
+        let index = config.position(&this)?;
+        let wanted = (!size.is_zero()).then_some(size);
+        return this.array.set_room(&mut config, index, wanted);
+    }
+    drop(config);
+    configured(this, |entry, _| {
         let end = entry.data.offset.checked_add(size).ok_or(EINVAL)?;
         if end.get() > entry.device().sectors() {
             return Err(EINVAL);

@@ -18,8 +18,15 @@ use kernel_ext::{
     sysfs::{Attribute, Group, Page},
 };
 use md_core::{
-    state::sync::{Event, Sync},
-    words::sync::{parse_force_parallel, parse_sync_min, Limit, SyncAction, SyncMax},
+    state::{
+        admit::Held,
+        sync::{Event, Sync},
+    },
+    units::Sector,
+    words::{
+        number::{parse_u64, Radix},
+        sync::{parse_force_parallel, parse_sync_min, Limit, SyncAction, SyncMax},
+    },
 };
 
 /// What an array has from its first run with a level that has passes.
@@ -37,6 +44,8 @@ pub(crate) static REDUNDANCY: Group<Array> = Group::new(
         Some(&SYNC_COMPLETED),
         Some(&SYNC_MIN),
         Some(&SYNC_MAX),
+        Some(&SUSPEND_LO),
+        Some(&SUSPEND_HI),
         Some(&DEGRADED),
         None,
     ],
@@ -171,9 +180,13 @@ static SYNC_MAX: Attribute<Array> = writable(
     sync_max_store,
 );
 
-/// `EBUSY` for less than before while a pass runs, `EINVAL` for less than where a check begins.
+/// `EBUSY` for less than before while a pass runs, `EINVAL` for less than where a check begins or within a chunk.
 fn sync_max_store(this: This<'_>, text: &[u8]) -> Result {
     let max = SyncMax::parse(text).or_errno()?;
+    let chunk = u64::from(this.configure()?.chunk.now);
+    if matches!(max, SyncMax::At(at) if at.get().checked_rem(chunk).is_some_and(|rest| rest != 0)) {
+        return Err(EINVAL);
+    }
     let syncing = syncing(&this)?;
     let settings = syncing.settings();
     if let SyncMax::At(at) = max {
@@ -189,6 +202,33 @@ fn sync_max_store(this: This<'_>, text: &[u8]) -> Result {
         }
     }
     syncing.set(|settings| settings.max = max);
+    Ok(())
+}
+
+static SUSPEND_LO: Attribute<Array> = writable(
+    c"suspend_lo",
+    |this, page| line(page, held(&this)?.lo),
+    |this, text| hold(&this, text, |held, sector| Held { lo: sector, ..held }),
+);
+
+static SUSPEND_HI: Attribute<Array> = writable(
+    c"suspend_hi",
+    |this, page| line(page, held(&this)?.hi),
+    |this, text| hold(&this, text, |held, sector| Held { hi: sector, ..held }),
+);
+
+fn held(this: &Array) -> Result<Held> {
+    let config = this.configure()?;
+    let running = config.running.as_ref();
+    Ok(running.map_or(Held::NONE, |running| running.tracking.held()))
+}
+
+/// Writes to other sectors wait, and those under way have ended, when this returns.
+fn hold(this: &Array, text: &[u8], change: fn(Held, Sector) -> Held) -> Result {
+    let sector = parse_u64(text, Radix::Decimal).or_errno()?;
+    let config = this.reconfigure()?;
+    let tracking = &config.running.as_ref().ok_or(EINVAL)?.tracking;
+    tracking.set_held(change(tracking.held(), Sector::new(sector)));
     Ok(())
 }
 

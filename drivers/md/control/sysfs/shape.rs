@@ -36,6 +36,7 @@ fn layout_store(this: This<'_>, text: &[u8]) -> Result {
     config.refuse_running()?;
     let changes_now = !config.is_reshaping();
     config.layout.set(layout, changes_now);
+    config.layout_known = true;
     Ok(())
 }
 
@@ -110,13 +111,9 @@ fn raid_disks_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 
 fn raid_disks_store(this: This<'_>, text: &[u8]) -> Result {
     let slots = parse_raid_disks(text).or_errno()?;
-    let mut config = this.configure()?;
+    let mut config = this.reconfigure()?;
     if config.running.is_some() {
-        return if slots == config.raid_disks {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        };
+        return this.set_raid_disks(&mut config, slots);
     }
     if config.is_reshaping() {
         let delta = i32::from(slots).saturating_sub(config.old_raid_disks());
@@ -138,12 +135,12 @@ fn component_size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     line(page, this.configure()?.component_size.to_kib())
 }
 
-/// KiB. An array that does not run can be made smaller; `ENOSPC` for larger.
+/// KiB; zero is all there is for an array that runs. One that does not can be made smaller; `ENOSPC` for larger.
 fn component_size_store(this: This<'_>, text: &[u8]) -> Result {
     let size = parse_kib(text).or_errno()?;
-    let mut config = this.configure()?;
+    let mut config = this.reconfigure()?;
     if config.running.is_some() {
-        return Err(EINVAL);
+        return this.set_member_size(&mut config, (!size.is_zero()).then_some(size));
     }
     if !config.component_size.is_zero() && config.component_size <= size {
         return Err(ENOSPC);

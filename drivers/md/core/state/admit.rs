@@ -9,6 +9,7 @@ use core::fmt;
 
 use super::array::{Access, Array, Failure};
 use super::clean::Dirtiness;
+use crate::units::Sector;
 
 /// A kind of data I/O.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,29 @@ impl fmt::Display for IoRefusal {
     }
 }
 
+/// Sectors of the array where writes wait (`suspend_lo`, `suspend_hi`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The first.
+    pub lo: Sector,
+    /// The first behind them; none are held when it is not above `lo`.
+    pub hi: Sector,
+}
+
+impl Held {
+    /// None.
+    pub const NONE: Self = Self {
+        lo: Sector::ZERO,
+        hi: Sector::ZERO,
+    };
+
+    /// Whether a write to sectors `start` up to `end`, exclusively, waits. C md also holds the one that ends where the
+    /// range begins.
+    pub fn holds(self, start: Sector, end: Sector) -> bool {
+        self.lo < self.hi && start < self.hi && end > self.lo
+    }
+}
+
 impl Array {
     /// Judges an I/O that reached the array's block device.
     pub fn admit(self, io: Io) -> Result<Admission, IoRefusal> {
@@ -86,6 +110,33 @@ impl Array {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn held_writes() {
+        let at = Sector::new;
+        let held = Held {
+            lo: at(100),
+            hi: at(200),
+        };
+        let cases = [
+            (90, 100, false),
+            (90, 101, true),
+            (100, 101, true),
+            (150, 160, true),
+            (0, 1000, true),
+            (199, 200, true),
+            (200, 201, false),
+        ];
+        for (start, end, waits) in cases {
+            assert_eq!(held.holds(at(start), at(end)), waits, "{start}..{end}");
+        }
+        let none = Held {
+            lo: at(200),
+            hi: at(200),
+        };
+        assert!(!none.holds(at(0), at(1000)));
+        assert!(!Held::NONE.holds(at(0), at(1000)));
+    }
 
     #[test]
     fn writes_reach_members_only_of_a_dirty_array() {

@@ -23,6 +23,7 @@ pub mod clean;
 pub mod member;
 pub mod pass;
 pub mod request;
+pub mod shape;
 pub mod sync;
 pub mod takeover;
 

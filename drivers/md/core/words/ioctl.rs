@@ -280,6 +280,72 @@ impl ArrayInfo {
     pub const STATE_BITMAP_PRESENT: i32 = 1 << 8;
 }
 
+/// What `SET_ARRAY_INFO` asks of a running array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InfoChange {
+    /// Nothing differs.
+    Nothing,
+    /// What is used of each member, in KiB; zero for all there is.
+    Size(u32),
+    /// Another number of slots.
+    RaidDisks(i32),
+    /// Another layout.
+    Layout(i32),
+    /// A bitmap on the members, or none any more.
+    Bitmap {
+        /// Whether there is to be one.
+        present: bool,
+    },
+}
+
+/// More than one thing differs, or one that cannot change. C md: `EINVAL`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotOneChange;
+
+impl ArrayInfo {
+    /// The change that leads from what a running array says of itself to `wanted`. What the counts and the low bits of
+    /// the state say is not looked at.
+    ///
+    /// # Errors
+    ///
+    /// [`NotOneChange`].
+    pub fn change_to(&self, wanted: &Self) -> Result<InfoChange, NotOneChange> {
+        let chunk = |info: &Self| info.chunk_size >> 9;
+        let fixed = |info: &Self| {
+            (
+                info.major_version,
+                info.minor_version,
+                info.ctime,
+                info.level,
+                info.not_persistent == 0,
+                info.state & !0x1ff,
+            )
+        };
+        if fixed(self) != fixed(wanted) || chunk(self) != chunk(wanted) {
+            return Err(NotOneChange);
+        }
+        let bitmap = |info: &Self| info.state & Self::STATE_BITMAP_PRESENT != 0;
+        // A size that does not fit is -1 and says nothing.
+        let size = u32::try_from(wanted.size).ok();
+        let changes = [
+            size.filter(|_| self.size != wanted.size)
+                .map(InfoChange::Size),
+            (self.raid_disks != wanted.raid_disks)
+                .then_some(InfoChange::RaidDisks(wanted.raid_disks)),
+            (self.layout != wanted.layout).then_some(InfoChange::Layout(wanted.layout)),
+            (bitmap(self) != bitmap(wanted)).then_some(InfoChange::Bitmap {
+                present: bitmap(wanted),
+            }),
+        ];
+        let mut changes = changes.into_iter().flatten();
+        match (changes.next(), changes.next()) {
+            (None, _) => Ok(InfoChange::Nothing),
+            (Some(change), None) => Ok(change),
+            (Some(_), Some(_)) => Err(NotOneChange),
+        }
+    }
+}
+
 /// `mdu_disk_info_t`, 20 bytes.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
@@ -338,6 +404,56 @@ const _: () = assert!(size_of::<DiskInfo>() == 20);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_thing_may_change() {
+        let now = ArrayInfo {
+            major_version: 1,
+            minor_version: 2,
+            ctime: 7,
+            level: 1,
+            size: 1000,
+            raid_disks: 2,
+            chunk_size: 0,
+            state: ArrayInfo::STATE_CLEAN,
+            utime: 9,
+            ..ArrayInfo::default()
+        };
+        let change = |to: fn(&mut ArrayInfo)| {
+            let mut wanted = now;
+            to(&mut wanted);
+            now.change_to(&wanted)
+        };
+        assert_eq!(change(|_| {}), Ok(InfoChange::Nothing));
+        assert_eq!(
+            change(|info| (info.state, info.utime, info.nr_disks) = (0, 0, 5)),
+            Ok(InfoChange::Nothing)
+        );
+        assert_eq!(change(|info| info.size = 0), Ok(InfoChange::Size(0)));
+        assert_eq!(change(|info| info.size = -1), Ok(InfoChange::Nothing));
+        assert_eq!(
+            change(|info| info.raid_disks = -3),
+            Ok(InfoChange::RaidDisks(-3))
+        );
+        assert_eq!(change(|info| info.layout = 4), Ok(InfoChange::Layout(4)));
+        assert_eq!(
+            change(|info| info.state |= ArrayInfo::STATE_BITMAP_PRESENT),
+            Ok(InfoChange::Bitmap { present: true })
+        );
+        let refused: [fn(&mut ArrayInfo); 8] = [
+            |info| (info.size, info.raid_disks) = (0, 3),
+            |info| (info.layout, info.raid_disks) = (1, 3),
+            |info| info.level = 5,
+            |info| info.ctime = 8,
+            |info| info.minor_version = 1,
+            |info| info.not_persistent = 1,
+            |info| info.chunk_size = 4096,
+            |info| info.state |= 1 << 9,
+        ];
+        for to in refused {
+            assert_eq!(change(to), Err(NotOneChange));
+        }
+    }
 
     #[test]
     fn numbers_are_unique_and_carry_the_size_of_their_structure() {

@@ -38,5 +38,12 @@ pub fn superblock(device: Sectors) -> Option<Sector> {
         .map(Sector::new)
 }
 
+/// The length a member of `device` sectors can give to data: what lies before the superblock, as far as a size can
+/// say. Zero when nothing is left.
+pub fn data_room(device: Sectors) -> Sectors {
+    let before = superblock(device).map_or(0, Sector::get);
+    Sectors::new(before).min(DATA_SECTORS_MAX)
+}
+
 #[cfg(test)]
 mod tests;

@@ -371,3 +371,10 @@ fn where_superblocks_lie() {
         [None, Some(0), Some(0), Some(128), Some(204_672)]
     );
 }
+
+#[test]
+fn room_before_the_superblock() {
+    assert_eq!(data_room(Sectors::new(204_800)), Sectors::new(204_672));
+    assert_eq!(data_room(Sectors::new(100)), Sectors::ZERO);
+    assert_eq!(data_room(Sectors::new(1 << 40)), DATA_SECTORS_MAX);
+}

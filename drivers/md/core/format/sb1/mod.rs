@@ -14,7 +14,7 @@ mod values;
 mod view;
 
 pub use error::{Sb1Error, UpdateError};
-pub use update::{Identity, NewBadBlockLog, Update};
+pub use update::{relocate, Identity, NewBadBlockLog, Update};
 pub use values::{
     ArrayState, BadBlockLog, BadBlocks, BitmapPlace, Clustering, CrashLog, DataPlace, Direction,
     Features, JournalUse, MemberState, PplKind, PplPlace, Progress, Reshape, ResyncPoint, Role,

@@ -518,3 +518,33 @@ fn data_before_a_superblock_at_the_end_stops_there_and_stays_recorded() {
     assert_eq!(sb.member().data, DataPlace { size, ..data });
     assert_eq!(rewritten(&sb, &block), block);
 }
+
+#[test]
+fn a_superblock_follows_the_end_of_its_device() {
+    let mut member = member();
+    member.superblock = MinorVersion::V1_0
+        .superblock(DEVICE.sectors)
+        .expect("a place");
+    member.crash_log = CrashLog::None;
+    member.data.offset = Sector::ZERO;
+    member.data.new_offset = Sector::ZERO;
+    member.data.size = Sectors::new(200_704);
+    let mut moved = block(&array(), &member);
+    moved[188..192].copy_from_slice(&(-8_i32).to_le_bytes());
+    resum(&mut moved);
+    let larger = Device {
+        sectors: Sectors::new(409_600),
+        ..DEVICE
+    };
+    let at = MinorVersion::V1_0
+        .superblock(larger.sectors)
+        .expect("a place");
+    relocate(&mut moved, at).expect("a superblock");
+    let parse = |device| Sb1::parse(&moved, MinorVersion::V1_0, device, NewFeatures::Refuse);
+    assert_eq!(parse(larger).expect("a superblock").member().superblock, at);
+    assert!(parse(DEVICE).is_err());
+    assert_eq!(
+        relocate(&mut [0; BLOCK_BYTES], at),
+        Err(UpdateError::NotASuperblock)
+    );
+}

@@ -12,7 +12,7 @@ use super::{UpdateError, BAD_BLOCK_LOG_SECTORS_MAX, BLOCK_BYTES, HEADER_BYTES, M
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::level::Level;
 use crate::format::SB_MAGIC;
-use crate::units::{MemberNumber, Sectors};
+use crate::units::{MemberNumber, Sector, Sectors};
 
 /// Everything that an update of one member's superblock changes. The rest of the block stays as it is: names,
 /// creation time, this member's number, the place of the bad-block log, and whatever lies behind the roles.
@@ -210,6 +210,20 @@ impl Update<'_> {
                 array.level == Level::Raid0 && array.layout.is_some(),
             )
     }
+}
+
+/// Has a superblock say that it lies at `at`, and sums it. On an error the block is unchanged.
+pub fn relocate(block: &mut [u8], at: Sector) -> Result<(), UpdateError> {
+    let block = block
+        .first_chunk_mut::<BLOCK_BYTES>()
+        .ok_or(UpdateError::NotASuperblock)?;
+    let (raw, _) = halves(block)?;
+    let max_dev = u16::try_from(raw.max_dev.get())
+        .ok()
+        .filter(|&n| n <= MAX_DEVICES);
+    let max_dev = max_dev.ok_or(UpdateError::NotASuperblock)?;
+    raw.super_offset = U64::new(at.get());
+    sum(block, max_dev)
 }
 
 /// Values in the width they have on disk.

@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A running array gets another shape at once: more or fewer slots, more or less of each member.
+//!
+//! The level starts anew, on the members it will have, while I/O is held back; only when it has started does it take the
+//! place of the one at work, and do the settings change. What is refused changes nothing.
+
+use super::{Array, Configuration};
+use crate::{
+    member::entry::Entry,
+    personality::{Personality, Seated, Shape},
+};
+use kernel::{prelude::*, sync::ArcBorrow};
+use kernel_ext::block::major::DeviceNumber;
+use md_core::{
+    format::level::Level,
+    state::{
+        array::{Access, Array as State},
+        member::{Member as MemberState, Place},
+        shape::{member_size, packed, resync_after},
+        sync::Sync,
+    },
+    units::{Sectors, Slot},
+    words::{
+        array::{ArraySize, MetadataVersion},
+        ioctl::{ArrayInfo, DiskInfo, InfoChange},
+    },
+};
+
+/// The most slots that a superblock can have, and one more.
+const fn slots_end(metadata: MetadataVersion) -> u16 {
+    match metadata {
+        MetadataVersion::V0 { .. } => md_core::format::sb0::DEVICES_MAX,
+        MetadataVersion::V1 { .. } => md_core::format::sb1::MAX_DEVICES,
+        MetadataVersion::None | MetadataVersion::External(_) => u16::MAX,
+    }
+}
+
+impl Configuration<'_> {
+    /// `EBUSY` while a pass is under way, `EROFS` for an array that is not writable, `EINVAL` for one that does not run.
+    fn may_change_shape(&self) -> Result {
+        let running = self.running.as_ref().ok_or(EINVAL)?;
+        let State::Running { access, .. } = running.tracking.state() else {
+            return Err(EINVAL);
+        };
+        if !matches!(access, Access::Writable(_)) {
+            return Err(EROFS);
+        }
+        let sync = running.sync.as_ref();
+        if sync.is_some_and(|sync| matches!(sync.state.machine(), Sync::Active(_))) {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
+    /// The shape as it is.
+    fn shape_now(&self) -> Result<Shape> {
+        self.shape()
+    }
+
+    /// The members that the level has now, each in the place that `place` gives it.
+    fn seated_at(&self, place: impl Fn(Place) -> Place) -> Result<KVec<Seated>> {
+        let mut members = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
+        for mut seated in self.members.iter().filter_map(Entry::seated) {
+            seated.place = place(seated.place);
+            members.push(seated, GFP_KERNEL)?;
+        }
+        Ok(members)
+    }
+
+    /// Whether somebody sits in a slot.
+    fn is_occupied(&self, slot: Slot) -> bool {
+        let mut places = self.members.iter().filter_map(|entry| entry.state.place());
+        places.any(|place| place.slot == slot)
+    }
+}
+
+impl Array {
+    /// Starts a level of this shape on these members in the place of the one at work. I/O must be held back.
+    ///
+    /// What the level says; then nothing has changed. What the disk announces does not change: it is the stacked limits
+    /// of all members that ever were in the array.
+    fn replace_level(
+        &self,
+        config: &mut Configuration<'_>,
+        shape: &Shape,
+        members: KVec<Seated>,
+    ) -> Result {
+        let name = self.place().name().ok_or(ENODEV)?;
+        let name = name.to_str().map_err(|_| EINVAL)?;
+        let fixed = match config.array_size {
+            ArraySize::Default => None,
+            ArraySize::Fixed(size) => Some(size),
+        };
+        let personality = Personality::start(name, shape, members)?;
+        let offered = personality.size();
+        if fixed.is_some_and(|size| size > offered) {
+            return Err(EINVAL);
+        }
+        let failures = personality.mirror().map(|mirror| mirror.failures().clone());
+        let (level, geometry) = (personality.level(), personality.geometry());
+        let live = config.live_mut()?.as_mut().ok_or(EINVAL)?;
+        // Nobody uses it: I/O is held back, and passes were excluded.
+        drop(live.replace_personality(personality));
+        let running = config.running.as_mut().ok_or(EINVAL)?;
+        running.level = level;
+        running.geometry = geometry;
+        running.failures = failures;
+        running.offered = offered;
+        running.size = fixed.unwrap_or(offered);
+        let size = running.size;
+        self.place()
+            .with_disk(|disk| disk.set_capacity_and_notify(size.get()));
+        Ok(())
+    }
+
+    /// Gives a running mirror another number of slots. I/O must be held back.
+    ///
+    /// Members close up, and replacements stay with the ones they replace. `EINVAL` for a level that cannot or a number
+    /// that superblocks cannot have, `EBUSY` for less than the members in slots, or while a pass is under way.
+    pub(crate) fn set_raid_disks(&self, config: &mut Configuration<'_>, slots: u16) -> Result {
+        if slots == config.raid_disks {
+            return Ok(());
+        }
+        let running = config.running.as_ref().ok_or(EINVAL)?;
+        if running.level != Level::Raid1 {
+            return Err(EINVAL);
+        }
+        config.may_change_shape()?;
+        if slots == 0 || slots >= slots_end(config.metadata) {
+            return Err(EINVAL);
+        }
+        // Failed members are in nobody's way, once all know.
+        config.serve();
+        config.release_failed();
+        let occupied = (0..config.raid_disks).filter(|&slot| config.is_occupied(Slot::new(slot)));
+        if occupied.count() > usize::from(slots) {
+            return Err(EBUSY);
+        }
+        let closed = |config: &Configuration<'_>, slot| packed(slot, |at| config.is_occupied(at));
+        let members = config.seated_at(|place| Place {
+            slot: closed(config, place.slot),
+            ..place
+        })?;
+        let shape = Shape {
+            raid_disks: slots,
+            ..config.shape_now()?
+        };
+        self.replace_level(config, &shape, members)?;
+        self.unlink_slots(config);
+        let mut places = KVec::with_capacity(config.members.len(), GFP_KERNEL)?;
+        for entry in &config.members {
+            let slot = entry.slot().map(|slot| closed(config, slot));
+            places.push(slot, GFP_KERNEL)?;
+        }
+        for (entry, slot) in config.members.iter_mut().zip(places) {
+            if let Some(slot) = slot {
+                entry.state = moved(entry.state, slot);
+            }
+        }
+        config.raid_disks = slots;
+        for entry in &config.members {
+            self.link_slot(entry);
+        }
+        self.after_change(config);
+        Ok(())
+    }
+
+    /// Uses another part of each member of a running mirror, all that there is for `None`. I/O must be held back.
+    ///
+    /// `EINVAL` for a level that uses what there is, or when the array would be smaller than it is set to be, `ENOSPC`
+    /// when a member is too small, `EBUSY` while a pass is under way.
+    pub(crate) fn set_member_size(
+        &self,
+        config: &mut Configuration<'_>,
+        wanted: Option<Sectors>,
+    ) -> Result {
+        let running = config.running.as_ref().ok_or(EINVAL)?;
+        if running.sync.is_none() {
+            return Err(EINVAL);
+        }
+        config.may_change_shape()?;
+        let rooms = config.members.iter().map(|entry| entry.data.size);
+        let size = member_size(rooms, wanted).map_err(|_| ENOSPC)?;
+        if size == config.component_size {
+            return Ok(());
+        }
+        let members = config.seated_at(|place| place)?;
+        let shape = Shape {
+            member_size: size,
+            ..config.shape_now()?
+        };
+        self.replace_level(config, &shape, members)?;
+        let resync = resync_after(config.resync_start, config.component_size, size);
+        config.component_size = size;
+        config.set_resync_start(resync);
+        self.after_change(config);
+        Ok(())
+    }
+
+    /// A member of a running array has more or less room for data: as much as its device has for `None`.
+    ///
+    /// `EINVAL` for less than is used of each member, `EBUSY` when a superblock at the end of the device cannot follow.
+    pub(crate) fn set_room(
+        &self,
+        config: &mut Configuration<'_>,
+        index: usize,
+        wanted: Option<Sectors>,
+    ) -> Result {
+        let has_passes = |running: &super::run::Running| running.sync.is_some();
+        let resizable = config.running.as_ref().is_some_and(has_passes);
+        let used = config.component_size;
+        let entry = config.members.get_mut(index).ok_or(ENODEV)?;
+        if entry.slot().is_some() && !resizable {
+            return Err(EINVAL);
+        }
+        if wanted.is_some_and(|wanted| wanted < used) {
+            return Err(if entry.slot().is_some() {
+                EBUSY
+            } else {
+                EINVAL
+            });
+        }
+        let room = entry.follow_device()?;
+        let size = wanted.map_or(room, |wanted| wanted.min(room));
+        if size < used {
+            return Err(EINVAL);
+        }
+        entry.data.size = size;
+        config.record_devices();
+        Ok(())
+    }
+
+    /// A member of a running linear array is added at its end. I/O must be held back.
+    ///
+    /// `EINVAL` when its superblock does not say that it has the next slot.
+    pub(super) fn append(
+        this: ArcBorrow<'_, Self>,
+        config: &mut Configuration<'_>,
+        number: DeviceNumber,
+        info: &DiskInfo,
+    ) -> Result {
+        let mut entry = Entry::import(this, number, config.metadata)?;
+        let next = Slot::new(config.raid_disks);
+        let asked = info.state & DiskInfo::STATE_SYNC == 0
+            || info.raid_disk == i32::from(config.raid_disks);
+        let room = u16::MAX.min(slots_end(config.metadata));
+        if entry.slot() != Some(next) || !asked || config.raid_disks >= room {
+            return Err(EINVAL);
+        }
+        if entry.device().is_read_only() {
+            return Err(EROFS);
+        }
+        entry.take_slot(Some(next));
+        let mut members = config.seated_at(|place| place)?;
+        members.push(entry.seated().ok_or(EINVAL)?, GFP_KERNEL)?;
+        let shape = Shape {
+            raid_disks: config.raid_disks.saturating_add(1),
+            ..config.shape_now()?
+        };
+        let member = entry.member.clone();
+        this.join(config, entry)?;
+        let position = config.position(&member)?;
+        let stacked = match config.members.get(position) {
+            Some(entry) => this.stack_limits(entry),
+            None => Err(ENODEV),
+        };
+        let grown = stacked.and_then(|()| this.replace_level(config, &shape, members));
+        if let Err(error) = grown {
+            config.remove(&member)?;
+            return Err(error);
+        }
+        config.raid_disks = shape.raid_disks;
+        let members = config.in_slots()?;
+        if let Some(live) = config.live_mut()? {
+            live.set_members(members);
+        }
+        if let Some(entry) = config.members.get(position) {
+            this.link_slot(entry);
+        }
+        this.after_change(config);
+        Ok(())
+    }
+
+    /// `SET_ARRAY_INFO` on a running array: one thing may change. I/O must be held back.
+    pub(crate) fn update_info(&self, config: &mut Configuration<'_>, wanted: &ArrayInfo) -> Result {
+        let now = config.array_info(self.number);
+        match now.change_to(wanted).map_err(|_| EINVAL)? {
+            InfoChange::Nothing => Ok(()),
+            InfoChange::Size(kib) => {
+                let size = Sectors::from_kib(u64::from(kib)).ok_or(EINVAL)?;
+                self.set_member_size(config, (!size.is_zero()).then_some(size))
+            }
+            InfoChange::RaidDisks(slots) => {
+                let slots = u16::try_from(slots).map_err(|_| EINVAL)?;
+                self.set_raid_disks(config, slots)
+            }
+            InfoChange::Layout(_) | InfoChange::Bitmap { .. } => Err(EINVAL),
+        }
+    }
+
+    /// The shape has changed: superblocks say so, and there may be something to do.
+    fn after_change(&self, config: &mut Configuration<'_>) {
+        config.renumber_v0();
+        config.record_devices();
+        config.look_for_work();
+        self.notify_state();
+        self.registry.events.notify();
+    }
+}
+
+/// A member in another slot.
+fn moved(state: MemberState, slot: Slot) -> MemberState {
+    match state {
+        MemberState::InSync(place) => MemberState::InSync(Place { slot, ..place }),
+        MemberState::Rebuilding { place, upto } => MemberState::Rebuilding {
+            place: Place { slot, ..place },
+            upto,
+        },
+        other => other,
+    }
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M
+#
+# Arrays without superblocks: built from what an ioctl says, and set up through sysfs by a program that keeps the metadata
+# itself, here this script.
+set -euo pipefail
+# shellcheck source=tests/lib/guest.sh
+source "$(dirname "$0")/../lib/guest.sh"
+
+put N $MD_PARAMS/legacy_async_del_gendisk
+MD=/sys/block/md0/md
+
+becomes() {
+	local got='' i
+	for ((i = 0; i < 300; i++)); do
+		got=$(cat "$3") && [[ $got == "$2" ]] && return
+		sleep 0.1
+	done
+	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
+}
+
+step "linear, raid0 and raid1 are built without superblocks"
+for level in linear 0; do
+	mdadm --quiet --build /dev/md0 --level=$level --raid-devices=3 /dev/vda /dev/vdb /dev/vdc
+	same "metadata_version" none "$(cat $MD/metadata_version)"
+	size=$(cat /sys/block/md0/size)
+	((size >= 3 * 131072 - 3 * 1024)) || fail "the array has $size sectors"
+	dd if=/dev/urandom of=/dev/md0 bs=1M count=180 oflag=direct status=none
+	before=$(sha256sum </dev/md0)
+	mdadm --quiet --stop /dev/md0
+	mdadm --quiet --build /dev/md0 --level=$level --raid-devices=3 /dev/vda /dev/vdb /dev/vdc
+	same "the data" "$before" "$(sha256sum </dev/md0)"
+	mdadm --quiet --stop /dev/md0
+done
+mdadm --quiet --build /dev/md0 --level=1 --raid-devices=2 /dev/vda /dev/vdb
+becomes "resync_start" none $MD/resync_start
+cmp /dev/vda /dev/vdb || fail "the legs differ"
+grep -q 'active raid1 vdb\[1\] vda\[0\]' /proc/mdstat || fail "$(cat /proc/mdstat)"
+mdadm --quiet --stop /dev/md0
+mdadm --quiet --build /dev/md0 --assume-clean --level=1 --raid-devices=2 /dev/vda /dev/vdb
+same "resync_start" none "$(cat $MD/resync_start)"
+mdadm --quiet /dev/md0 --fail /dev/vdb
+mdadm --quiet /dev/md0 --remove /dev/vdb
+! mdadm --quiet /dev/md0 --re-add /dev/vdb 2>/dev/null || fail "a member without superblock was re-added"
+mdadm --quiet --stop /dev/md0
+
+step "a program sets up an array with metadata of its own"
+new_array md0
+takes external:test $MD/metadata_version
+takes raid1 $MD/level
+takes 2 $MD/raid_disks
+put "$(cat /sys/block/vda/dev)" $MD/new_dev
+put "$(cat /sys/block/vdb/dev)" $MD/new_dev
+refuses EEXIST "$(cat /sys/block/vda/dev)" $MD/new_dev
+refuses EBUSY 1.2 $MD/metadata_version
+takes external:other $MD/metadata_version
+for member in vda vdb; do
+	takes 1024 $MD/dev-$member/offset
+	takes 32768 $MD/dev-$member/size
+done
+takes 32768 $MD/component_size
+takes 0 $MD/dev-vda/slot
+takes 1 $MD/dev-vdb/slot
+put none $MD/resync_start
+same "array_state" inactive "$(cat $MD/array_state)"
+put readonly $MD/array_state
+same "array_state" readonly "$(cat $MD/array_state)"
+put active $MD/array_state
+same "size" 65536 "$(cat /sys/block/md0/size)"
+grep -q 'super external:other' /proc/mdstat || fail "$(cat /proc/mdstat)"
+
+step "the first write waits until the program has recorded it"
+put 1 $MD/safe_mode_delay
+same "array_state" clean "$(cat $MD/array_state)"
+dd if=/dev/urandom of=/dev/md0 bs=4k count=1 oflag=direct status=none &
+writer=$!
+becomes "array_state" write-pending $MD/array_state
+sleep 1
+kill -0 $writer || fail "the write did not wait"
+refuses EBUSY clean $MD/array_state
+put active $MD/array_state
+wait $writer || fail "the write failed"
+becomes "array_state" active-idle $MD/array_state
+takes clean $MD/array_state
+
+step "a failure is blocked until the program has recorded it"
+put 100 $MD/safe_mode_delay
+mdadm --quiet /dev/md0 --fail /dev/vdb
+same "state of vdb" faulty,blocked "$(cat $MD/dev-vdb/state)"
+put active $MD/array_state
+dd if=/dev/urandom of=/dev/md0 bs=4k count=1 oflag=direct status=none &
+writer=$!
+sleep 1
+kill -0 $writer || fail "the write did not wait"
+becomes "array_state" write-pending $MD/array_state
+put active $MD/array_state
+sleep 1
+kill -0 $writer || fail "the write did not wait for the failure"
+put -blocked $MD/dev-vdb/state
+wait $writer || fail "the write failed"
+put remove $MD/dev-vdb/state
+[[ ! -e $MD/dev-vdb ]] || fail "vdb is still there"
+
+step "the program gives a spare its place"
+put frozen $MD/sync_action
+put "$(cat /sys/block/vdc/dev)" $MD/new_dev
+same "slot of vdc" none "$(cat $MD/dev-vdc/slot)"
+takes 1024 $MD/dev-vdc/offset
+takes 32768 $MD/dev-vdc/size
+takes 0 $MD/dev-vdc/recovery_start
+takes 1 $MD/dev-vdc/slot
+put recover $MD/sync_action
+becomes "sync_action" idle $MD/sync_action
+becomes "state of vdc" in_sync $MD/dev-vdc/state
+cmp <(dd if=/dev/vda bs=512 skip=1024 count=65536 status=none) \
+	<(dd if=/dev/vdc bs=512 skip=1024 count=65536 status=none) || fail "the legs differ"
+becomes "array_state" active $MD/array_state
+takes clean $MD/array_state
+put inactive $MD/array_state
+same "array_state" inactive "$(cat $MD/array_state)"
+put clear $MD/array_state
+[[ ! -e /sys/block/md0 ]] || fail "md0 is still there"
+rmmod md_mod
