@@ -31,7 +31,7 @@ while read -r layout members says may_fail must_stay; do
 	step "$layout on $members members"
 	mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=10 --layout="$layout" --chunk=16 \
 		--raid-devices="$members" "${disks[@]}"
-	shape "${says//-/ } [$members/$members] ["
+	shape "${says//_/ } [$members/$members] ["
 	dd if=/dev/urandom of=/dev/md0 bs=1M oflag=direct status=none 2>/dev/null || true
 	verify
 	copies "${disks[@]}"
@@ -66,14 +66,14 @@ while read -r layout members says may_fail must_stay; do
 	fi
 	mdadm --quiet --zero-superblock "${disks[@]}" 2>/dev/null || true
 done <<-'LAYOUTS'
-	n2 4 16K-chunks-2-near-copies 0,3 1
-	n2 3 16K-chunks-2-near-copies 1 2
-	n3 4 16K-chunks-3-near-copies 0,1 2
-	f2 3 16K-chunks-2-far-copies 0 1
-	f3 4 16K-chunks-3-far-copies 2,3 1
-	o2 5 16K-chunks-2-offset-copies 0,2 1
-	o3 4 16K-chunks-3-offset-copies 1,2 3
-	n2 2 2-near-copies 0 1
+	n2 4 16K_chunks_2_near-copies 0,3 1
+	n2 3 16K_chunks_2_near-copies 1 2
+	n3 4 16K_chunks_3_near-copies 0,1 2
+	f2 3 16K_chunks_2_far-copies 0 1
+	f3 4 16K_chunks_3_far-copies 2,3 1
+	o2 5 16K_chunks_2_offset-copies 0,2 1
+	o3 4 16K_chunks_3_offset-copies 1,2 3
+	n2 2 2_near-copies 0 1
 LAYOUTS
 
 step "discards"

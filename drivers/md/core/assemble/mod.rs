@@ -306,7 +306,8 @@ fn judge_active(member: &Member, slot: Slot, array: &ArrayState) -> Verdict {
     if slot.get() >= slots_in_use(array) {
         return Verdict::Spare;
     }
-    if member.data_size < array.member_size {
+    // Levels without redundancy use all of each member, whatever the superblock says of a size.
+    if array.level.is_redundant() && member.data_size < array.member_size {
         return Verdict::Kicked(Kick::TooShort(member.data_size));
     }
     let seat = if member.replacement {

@@ -243,6 +243,11 @@ fn places() {
     };
     let too_short = Verdict::Kicked(Kick::TooShort(Sectors::new(999)));
     check(&[ok(0, 7), short], all, 0, &[in_sync(0), too_short]);
+    let mut linear = [ok(0, 7), short];
+    for member in &mut linear {
+        member.array.level = Level::Linear;
+    }
+    check(&linear, all, 0, &[in_sync(0), in_sync(1)]);
     let mut raid6 = ok(1, 7);
     raid6.array.level = Level::Raid6;
     check(

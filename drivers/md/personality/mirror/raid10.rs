@@ -4,8 +4,8 @@
 
 use super::{seat::Seat, Layout, Mirror};
 use crate::{log::Text, personality::Shape};
-use kernel::{page::PAGE_SIZE, prelude::*};
-use kernel_ext::block::limits::Limits;
+use kernel::prelude::*;
+use kernel_ext::{alloc::page::PAGE_SECTORS, block::limits::Limits};
 use md_core::{
     layout::{
         chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},
@@ -25,7 +25,7 @@ pub(super) fn layout(array: &str, shape: &Shape) -> Result<Layout> {
     let members = MemberCount::new(shape.raid_disks).ok_or(EINVAL)?;
     let word = shape.layout.unwrap_or(Raid10Layout::DEFAULT_WORD);
     let layout = Raid10Layout::parse(word).map_err(|why| bad(&why))?;
-    let page = Sectors::new((PAGE_SIZE as u64) >> SECTOR_SHIFT);
+    let page = Sectors::new(u64::from(PAGE_SECTORS));
     let chunk = u32::try_from(shape.chunk.get()).map_err(|_| EINVAL)?;
     let chunk = ChunkSize::new(chunk)
         .and_then(|chunk| PowerOfTwoChunk::new(chunk, page))
