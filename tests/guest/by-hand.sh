@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 # vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M
 #
-# Arrays without superblocks: built from what an ioctl says, and set up through sysfs by a program that keeps the metadata
-# itself, here this script.
+# Arrays without superblocks: built from what an ioctl says, and set up through sysfs by a program that keeps the
+# metadata itself, here this script.
 set -euo pipefail
 # shellcheck source=tests/lib/guest.sh
 source "$(dirname "$0")/../lib/guest.sh"

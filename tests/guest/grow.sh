@@ -57,7 +57,8 @@ for version in 0.90 1.0 1.2; do
 done
 
 step "a raid1 gets a slot, and closes up when it has one less"
-mdadm --quiet --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 --spare-devices=1 /dev/vda /dev/vdb /dev/vdc
+mdadm --quiet --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 --spare-devices=1 \
+	/dev/vda /dev/vdb /dev/vdc
 idle
 dd if=/dev/urandom of=/dev/md0 bs=1M count=8 oflag=direct status=none
 before=$(data 8M)

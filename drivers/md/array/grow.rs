@@ -2,8 +2,8 @@
 
 //! A running array gets another shape at once: more or fewer slots, more or less of each member.
 //!
-//! The level starts anew, on the members it will have, while I/O is held back; only when it has started does it take the
-//! place of the one at work, and do the settings change. What is refused changes nothing.
+//! The level starts anew, on the members it will have, while I/O is held back; only when it has started does it take
+//! the place of the one at work, and do the settings change. What is refused changes nothing.
 
 use super::{Array, Configuration};
 use crate::{
@@ -37,7 +37,8 @@ const fn slots_end(metadata: MetadataVersion) -> u16 {
 }
 
 impl Configuration<'_> {
-    /// `EBUSY` while a pass is under way, `EROFS` for an array that is not writable, `EINVAL` for one that does not run.
+    /// `EBUSY` while a pass is under way, `EROFS` for an array that is not writable, `EINVAL` for one that does not
+    /// run.
     fn may_change_shape(&self) -> Result {
         let running = self.running.as_ref().ok_or(EINVAL)?;
         let State::Running { access, .. } = running.tracking.state() else {
@@ -244,7 +245,7 @@ impl Array {
         let next = Slot::new(config.raid_disks);
         let asked = info.state & DiskInfo::STATE_SYNC == 0
             || info.raid_disk == i32::from(config.raid_disks);
-        let room = u16::MAX.min(slots_end(config.metadata));
+        let room = slots_end(config.metadata);
         if entry.slot() != Some(next) || !asked || config.raid_disks >= room {
             return Err(EINVAL);
         }

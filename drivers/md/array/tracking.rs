@@ -321,15 +321,15 @@ impl Tracking {
         self.written.xchg(false, kernel::sync::atomic::Full)
     }
 
-    /// The safe-mode delay has passed: without a write in it the array becomes clean, if it is for the driver to make it
-    /// so. Sleeps as [`Tracking::settle`]. False when this is to be called again after another delay.
+    /// The safe-mode delay has passed: without a write in it the array becomes clean, if it is for the driver to make
+    /// it so. Sleeps as [`Tracking::settle`]. False when this is to be called again after another delay.
     pub(super) fn calm_down(&self) -> bool {
         let written = self.take_written();
         if self.metadata != Metadata::External {
             return !written && self.settle();
         }
-        // The program that keeps the metadata sees `active-idle`, and writes `clean`. Both steps are legal in each state
-        // of a dirty array.
+        // The program that keeps the metadata sees `active-idle`, and writes `clean`. Both steps are legal in each
+        // state of a dirty array.
         let _ = if written {
             self.step(Event::Tracked(clean::Event::WriteStart), Writes::InFlight)
         } else {
