@@ -11,15 +11,6 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 
-becomes() {
-	local got='' i
-	for ((i = 0; i < 300; i++)); do
-		got=$(cat "$3") && [[ $got == "$2" ]] && return
-		sleep 0.1
-	done
-	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
-}
-
 step "linear, raid0 and raid1 are built without superblocks"
 for level in linear 0; do
 	mdadm --quiet --build /dev/md0 --level=$level --raid-devices=3 /dev/vda /dev/vdb /dev/vdc

@@ -11,11 +11,12 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 
-# idle: waits until no pass runs.
+# idle: waits until no pass runs, nor is about to.
 idle() {
-	local i
+	local i seen=0
 	for ((i = 0; i < 600; i++)); do
-		[[ $(cat $MD/sync_action) == idle ]] && return
+		if [[ $(cat $MD/sync_action) == idle ]]; then seen=$((seen + 1)); else seen=0; fi
+		((seen < 5)) || return 0
 		sleep 0.1
 	done
 	fail "no end of $(cat $MD/sync_action): $(cat /proc/mdstat)"
@@ -96,8 +97,8 @@ for version in 0.90 1.0 1.2; do
 	size=$(cat /sys/block/md0/size)
 	((size > 100000)) || fail "the array has $size sectors"
 	put idle $MD/sync_action
+	becomes "resync_start" none $MD/resync_start
 	idle
-	same "resync_start" none "$(cat $MD/resync_start)"
 	# What was there before was said to be clean, so nobody has touched it.
 	[[ $(leg /dev/vda 40000) != $(leg /dev/vdb 40000) ]] || fail "the old space was resynced"
 	offset=$(mdadm --examine /dev/vda | awk '/Data Offset/ { print $4 }')

@@ -93,7 +93,7 @@ for metadata in 1.2 1.0 0.90; do
 	same "state of vda" in_sync "$(cat $MD/dev-vda/state)"
 	# C refuses, too, but has broken the array then.
 	[[ $RMD_DRIVER == c ]] || same "broken" "" "$(state | grep broken || true)"
-	dd if=/dev/urandom of=/dev/md0 bs=4k count=1 oflag=direct status=none
+	dd if=/dev/urandom of=/dev/md0 bs=4k count=1 seek=$((48 * 256)) oflag=direct status=none
 
 	step "remove, stop, assemble degraded"
 	mdadm --quiet /dev/md0 --remove /dev/vdb

@@ -116,3 +116,12 @@ ioctl() {
 		    print(errno.errorcode[error.errno])
 	PYTHON
 }
+
+becomes() {
+	local got='' i
+	for ((i = 0; i < 300; i++)); do
+		got=$(cat "$3") && [[ $got == "$2" ]] && return
+		sleep 0.1
+	done
+	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
+}

@@ -61,7 +61,8 @@ fn print(out: &mut Printer<'_>, array: &Array) -> fmt::Result {
         return Ok(());
     };
     let run = run_of(&status, listing);
-    let members = listing.members.iter().map(Member::view);
+    // The last added comes first, as in C.
+    let members = listing.members.iter().rev().map(Member::view);
     let view = ArrayView {
         name: array.name.as_str(),
         metadata: listing.metadata,
