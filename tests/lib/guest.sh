@@ -117,6 +117,7 @@ ioctl() {
 	PYTHON
 }
 
+# becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED.
 becomes() {
 	local got='' i
 	for ((i = 0; i < 300; i++)); do
