@@ -9,6 +9,8 @@
 #   make test            every test
 #   make test-long      the same, and fuzzing, Miri and benchmarks
 #   make suite           mdadm's own tests, on the C driver and on ours (S='GROUP|NAME ...' chooses; see tests/suite)
+#   make bench           throughput beside the C driver's (ROWS='LEVEL:BITMAP ...' chooses; see tests/bench)
+#   make profile         where the instructions go: D=c|rust ROW=LEVEL:BITMAP W=WORKLOAD
 #   make check           format, lints, rules of the project
 #   make vm              a shell in a virtual machine with the module loaded (K=... chooses the kernel)
 #   make doc             rustdoc of the three crates, in build/doc
@@ -43,6 +45,15 @@ test-long:
 suite:
 	@tests/suite $(S)
 
+bench:
+	@tests/bench $(ROWS)
+
+D ?= rust
+ROW ?= raid1:none
+W ?= randwrite
+profile:
+	@tests/bench --profile $(D) $(ROW) $(W)
+
 check:
 	@scripts/check
 
@@ -58,4 +69,4 @@ clean:
 cache-clean:
 	@scripts/prepare --clean
 
-.PHONY: default module kdir demo test test-long suite check vm doc clean cache-clean
+.PHONY: default module kdir demo test test-long suite bench profile check vm doc clean cache-clean
