@@ -77,7 +77,7 @@ takes clean $MD/array_state
 
 step "a failure is blocked until the program has recorded it"
 put 100 $MD/safe_mode_delay
-mdadm --quiet /dev/md0 --fail /dev/vdb
+put faulty $MD/dev-vdb/state
 same "state of vdb" faulty,blocked "$(cat $MD/dev-vdb/state)"
 put active $MD/array_state
 dd if=/dev/urandom of=/dev/md0 bs=4k count=1 oflag=direct status=none &
