@@ -105,6 +105,15 @@ impl Log {
             .min(self.page.len())
     }
 
+    /// The log has moved with the superblock.
+    pub(super) fn follow(&mut self, view: &View<'_>) {
+        if let View::V1(superblock) = view {
+            if let Some(place) = superblock.bad_block_log() {
+                self.place.range = place.range;
+            }
+        }
+    }
+
     /// Writes what changed of the list since this was last called. May sleep. `EIO`, `ENOSPC` when it does not fit.
     ///
     /// It goes to media before the superblock that says that there is something in it.
@@ -255,8 +264,8 @@ impl super::entry::Entry {
         self.log.as_mut().map_or(Ok(()), |log| log.write(&member))
     }
 
-    /// The superblock of this event is on media, if it is the member's, and the log before it: writes of what is bad may
-    /// go on.
+    /// The superblock of this event is on media, if it is the member's, and the log before it: writes of what is bad
+    /// may go on.
     pub(crate) fn acknowledge_bad_blocks(&self, recorded: Events) {
         let is_written = self.log.as_ref().is_some_and(|log| !log.unwritten);
         if is_written && self.events == recorded {

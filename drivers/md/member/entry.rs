@@ -153,6 +153,9 @@ impl Entry {
             return Err(EBUSY);
         }
         let end = self.superblock.follow(&self.device)?;
+        if let (Some(log), Some(view)) = (&mut self.log, self.superblock.view(&self.device)?) {
+            log.follow(&view);
+        }
         Ok(end
             .checked_sub(Sectors::new(self.data.offset.get()))
             .unwrap_or(Sectors::ZERO))
