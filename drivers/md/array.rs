@@ -52,8 +52,8 @@ use live::Live;
 use node::Place;
 use registry::{Name, Registry};
 use run::Running;
-use status::Status;
 pub(crate) use run::SyncSide;
+use status::Status;
 
 /// An array, from the creation of its disk to the last close of that.
 #[pin_data]

@@ -118,8 +118,8 @@ impl Array {
         Ok(())
     }
 
-    /// `slot` of a member of a running array: `none` takes the place away, a number gives one to a spare. I/O must be held
-    /// back.
+    /// `slot` of a member of a running array: `none` takes the place away, a number gives one to a spare. I/O must be
+    /// held back.
     ///
     /// `EBUSY` for a member that has a place or cannot lose it, or while a pass is under way; `EEXIST` when there is no
     /// place to be had or lost; `ENOSPC` beyond the slots; `EINVAL` for a level whose members cannot change.

@@ -306,6 +306,19 @@ fn member_rules() {
 }
 
 #[test]
+fn a_replacement_takes_the_main_seat_as_far_as_it_is() {
+    let at = |seat, upto| Member::Rebuilding {
+        place: Place { seat, ..PLACE },
+        upto: Sector::new(upto),
+    };
+    let env = member_envs()[0];
+    let promoted = at(Seat::Replacement, 8).step(Event::Promote, &env);
+    assert_eq!(promoted, Ok(Next::To(at(Seat::Main, 8))));
+    let main = at(Seat::Main, 8).step(Event::Promote, &env);
+    assert_eq!(main, Err(Illegal::NotReplacement));
+}
+
+#[test]
 fn a_failure_is_always_possible_but_for_the_last_copy() {
     for env in member_envs() {
         for member in members() {

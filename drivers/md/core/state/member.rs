@@ -32,18 +32,6 @@ pub struct Place {
     pub seat: Seat,
 }
 
-impl Place {
-    fn promoted(self) -> Result<Self, Illegal> {
-        match self.seat {
-            Seat::Main => Err(Illegal::NotReplacement),
-            Seat::Replacement => Ok(Self {
-                seat: Seat::Main,
-                ..self
-            }),
-        }
-    }
-}
-
 /// What a faulty member was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Duty {
@@ -435,13 +423,20 @@ impl Member {
     }
 
     fn promote(self) -> Result<Next<Self>, Illegal> {
+        let main = |place: Place| match place.seat {
+            Seat::Replacement => Ok(Place {
+                seat: Seat::Main,
+                ..place
+            }),
+            Seat::Main => Err(Illegal::NotReplacement),
+        };
         match self {
-            Self::InSync(place) => Ok(Next::To(Self::InSync(place.promoted()?))),
+            Self::InSync(place) => Ok(Next::To(Self::InSync(main(place)?))),
             // Its main member is gone: it is what is left of the slot.
-            Self::Rebuilding { place, upto } => Ok(Next::To(Self::Rebuilding {
-                place: place.promoted()?,
-                upto,
-            })),
+            Self::Rebuilding { place, upto } => {
+                let place = main(place)?;
+                Ok(Next::To(Self::Rebuilding { place, upto }))
+            }
             Self::Faulty { .. } => Err(Illegal::Faulty),
             Self::Spare { .. } | Self::Journal { .. } => Err(Illegal::NotReplacement),
         }
@@ -574,22 +569,6 @@ mod tests {
             upto: Sector::ZERO,
         };
         assert!(rebuilding.step(Event::Fail, &env).is_ok());
-    }
-
-    #[test]
-    fn a_replacement_takes_the_main_seat_as_far_as_it_is() {
-        let at = |seat, upto| Member::Rebuilding {
-            place: Place { seat, ..PLACE },
-            upto: Sector::new(upto),
-        };
-        assert_eq!(
-            at(Seat::Replacement, 8).step(Event::Promote, &ENV),
-            Ok(Next::To(at(Seat::Main, 8)))
-        );
-        assert_eq!(
-            at(Seat::Main, 8).step(Event::Promote, &ENV),
-            Err(Illegal::NotReplacement)
-        );
     }
 
     #[test]

@@ -27,12 +27,9 @@ impl Window {
             return Turn::Failed;
         };
         // Nothing is bad only because a member has failed, or may have: then the pass starts again without it.
-        let is_valid = |copy: &Located<'_>| copy.is_valid(self.length());
-        if mirror
-            .sources(self.start, self.length())
-            .find(is_valid)
-            .is_none()
-        {
+        let length = self.length();
+        let mut sources = mirror.sources(self.start, length);
+        if !sources.any(|copy| copy.is_valid(length)) {
             return Turn::Failed;
         }
         for piece in pages(range, PAGE) {
