@@ -14,6 +14,7 @@ use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::block::major::DeviceNumber;
 use md_core::{
     format::level::Level,
+    layout::mirror::Placement,
     state::{
         array::{Access, Array as State},
         member::{Member as MemberState, Place},
@@ -98,7 +99,9 @@ impl Array {
         if fixed.is_some_and(|size| size > offered) {
             return Err(EINVAL);
         }
-        let failures = personality.mirror().map(|mirror| mirror.failures().clone());
+        let mirror = personality.mirror();
+        let failures = mirror.map(|mirror| mirror.failures().clone());
+        let layout = mirror.map(|mirror| *mirror.layout());
         let (level, geometry) = (personality.level(), personality.geometry());
         let live = config.live_mut()?.as_mut().ok_or(EINVAL)?;
         // Nobody uses it: I/O is held back, and passes were excluded.
@@ -107,6 +110,7 @@ impl Array {
         running.level = level;
         running.geometry = geometry;
         running.failures = failures;
+        running.mirror = layout;
         running.offered = offered;
         running.size = fixed.unwrap_or(offered);
         let size = running.size;
@@ -169,15 +173,16 @@ impl Array {
 
     /// Uses another part of each member of a running mirror, all that there is for `None`. I/O must be held back.
     ///
-    /// `EINVAL` for a level that uses what there is, or when the array would be smaller than it is set to be, `ENOSPC`
-    /// when a member is too small, `EBUSY` while a pass is under way.
+    /// `EINVAL` for a level that uses what there is, a layout that depends on it, or when the array would be smaller than
+    /// it is set to be, `ENOSPC` when a member is too small, `EBUSY` while a pass is under way.
     pub(crate) fn set_member_size(
         &self,
         config: &mut Configuration<'_>,
         wanted: Option<Sectors>,
     ) -> Result {
         let running = config.running.as_ref().ok_or(EINVAL)?;
-        if running.sync.is_none() {
+        let before = running.mirror.ok_or(EINVAL)?;
+        if before.is_fixed() {
             return Err(EINVAL);
         }
         config.may_change_shape()?;
@@ -192,9 +197,11 @@ impl Array {
             ..config.shape_now()?
         };
         self.replace_level(config, &shape, members)?;
-        let resync = resync_after(config.resync_start, config.component_size, size);
-        config.component_size = size;
-        config.set_resync_start(resync);
+        let running = config.running.as_ref().ok_or(EINVAL)?;
+        let after = running.mirror.ok_or(EINVAL)?;
+        let (start, end) = (before.array_size(), after.array_size());
+        config.component_size = after.member_size();
+        config.set_resync_start(resync_after(config.resync_start, start, end));
         self.after_change(config);
         Ok(())
     }

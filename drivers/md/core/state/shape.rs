@@ -25,8 +25,8 @@ pub fn member_size(
     Ok(size)
 }
 
-/// From where copies may differ after the size of members has changed from `before` to `after`: nobody has made the new
-/// space agree.
+/// From where copies may differ after the size of the array has changed from `before` to `after`: nobody has made the
+/// new space agree.
 pub fn resync_after(resync: Sector, before: Sectors, after: Sectors) -> Sector {
     if after > before {
         resync.min(Sector::new(before.get()))

@@ -17,6 +17,16 @@ pub enum MirrorLayout {
     Raid10(Raid10),
 }
 
+impl MirrorLayout {
+    /// Whether what is used of each member is fixed: sections of far copies would move.
+    pub const fn is_fixed(&self) -> bool {
+        match self {
+            Self::Raid1(_) => false,
+            Self::Raid10(raid10) => raid10.layout().has_sections(),
+        }
+    }
+}
+
 /// Asks whichever it is.
 macro_rules! either {
     ($layout:expr, $inner:ident => $answer:expr) => {
