@@ -55,7 +55,9 @@ while read -r layout members fails; do
 	dd if=/dev/urandom of=/dev/vdb bs=512 seek=$((offset + 5000)) count=1 oflag=direct conv=notrunc status=none
 	put check $MD/sync_action
 	idle
-	same "mismatch_cnt" 32 "$(cat $MD/mismatch_cnt)"
+	# A chunk for each copy that differs from the one that was read first, which may be the one that was changed.
+	count=$(cat $MD/mismatch_cnt)
+	((count == 32 || (count == 64 && ${layout#?} == 3))) || fail "mismatch_cnt: $count"
 	put repair $MD/sync_action
 	idle
 	put check $MD/sync_action
