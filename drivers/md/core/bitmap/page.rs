@@ -96,8 +96,11 @@ pub fn effect(
     if !due.marks() {
         return Effect::None;
     }
-    let writes =
-        change.action == Action::StartWrite && matches!(change.to, Cell::Dirty | Cell::NeedSync);
+    // A byte that is only repaired is no write to a quiet chunk. Whatever infects is due before its cause, and so is
+    // what it infects.
+    let writes = change.action == Action::StartWrite
+        && change.from != change.to
+        && matches!(change.to, Cell::Dirty | Cell::NeedSync);
     // While a member is missing nothing is cleaned, so an infected chunk would be synced for nothing.
     if !writes || env.health == Health::Degraded {
         return Effect::Mark(due);
@@ -211,6 +214,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Infected cells are written with the block, so it must be due no later than each of them is.
+    #[test]
+    fn what_is_infected_is_due_as_soon_as_the_block() {
+        for env in Env::all() {
+            for from in Cell::ALL {
+                for action in Action::ALL {
+                    let to = match step(from, action, &env) {
+                        Step::To(to) => to,
+                        // An unknown byte that is repaired.
+                        Step::Stay => from,
+                        Step::Illegal => continue,
+                    };
+                    let change = Change { from, to, action };
+                    let infects = effect(change, Mark::Marked, [], &env);
+                    assert!(
+                        !matches!(infects, Effect::MarkAndInfect(due) if due != Due::Before),
+                        "{change:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_repaired_byte_infects_nothing() {
+        let mut block = [0xffu8, 1, 2];
+        let effect = apply(&mut block, 0, Action::StartWrite, Mark::Marked, &ENV);
+        assert_eq!((effect, block), (Some(Effect::Mark(Due::Soon)), [3, 1, 2]));
     }
 
     #[test]
