@@ -18,6 +18,7 @@
 
 pub mod badblocks;
 pub mod bitmap;
+mod bits;
 pub mod crc;
 pub mod extents;
 pub mod ident;

@@ -24,6 +24,7 @@ use zerocopy::byteorder::little_endian::{U32, U64};
 use zerocopy::FromBytes as _;
 use zerocopy_derive::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
+use super::bits::bit_set;
 use super::ident::Uuid;
 use crate::units::{Events, Sectors, SECTOR_SHIFT};
 
@@ -146,27 +147,9 @@ impl StateBits {
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
-
-    /// The word.
-    pub const fn to_raw(self) -> u32 {
-        self.0
-    }
-
-    /// Whether every bit of `other` is set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// The bits of both.
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The bits of `self` that are not in `other`.
-    pub const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
 }
+
+bit_set!(StateBits);
 
 /// The version, and what only it has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use zerocopy::FromBytes as _;
 
 use super::raw::{fold, Raw, RawDisk};
 use super::*;
+use crate::format::bits::bit_set;
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::level::Level;
 use crate::format::sb1::{
@@ -110,27 +111,9 @@ impl DiskState {
     pub const fn from_raw(raw: u32) -> Self {
         Self(raw)
     }
-
-    /// The bits.
-    pub const fn to_raw(self) -> u32 {
-        self.0
-    }
-
-    /// Whether every bit of `other` is set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether a bit of `other` is set.
-    pub const fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The bits of both.
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
 }
+
+bit_set!(DiskState);
 
 /// What a superblock says of one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

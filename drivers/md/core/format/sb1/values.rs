@@ -4,6 +4,7 @@
 
 use core::num::NonZeroI32;
 
+use crate::format::bits::bit_set;
 use crate::format::ident::SbTime;
 use crate::format::level::Level;
 use crate::format::BlockSize;
@@ -53,26 +54,6 @@ impl Features {
         }
     }
 
-    /// The number on disk.
-    pub const fn to_raw(self) -> u32 {
-        self.0
-    }
-
-    /// Whether every bit of `other` is set.
-    pub const fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-
-    /// Whether a bit of `other` is set.
-    pub const fn intersects(self, other: Self) -> bool {
-        self.0 & other.0 != 0
-    }
-
-    /// The bits of both.
-    pub const fn with(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
     /// The bits of both if `condition` holds, else the bits of `self`.
     pub(super) const fn with_if(self, other: Self, condition: bool) -> Self {
         if condition {
@@ -82,6 +63,8 @@ impl Features {
         }
     }
 }
+
+bit_set!(Features);
 
 /// What a member is to the array: an entry of the table `dev_roles`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
