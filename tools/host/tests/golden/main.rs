@@ -6,6 +6,7 @@
 //! Each test renders what mdadm should have printed from our values, with mdadm's names, and compares the two maps: a
 //! field of mdadm's that is not rendered is a failure too.
 
+mod array;
 mod bitmap;
 mod listing;
 mod sb0;

@@ -4,14 +4,13 @@
 
 use md_core::format::{
     ident::Uuid,
-    level::Level,
     sb0::{Descriptor, DiskState, Sb0},
-    sb1::{CrashLog, ResyncPoint},
-    SB_MAGIC,
+    sb1::CrashLog,
 };
 
 use super::{
-    listing::{ctime, level, Fields, Ours},
+    array,
+    listing::{level, Fields, Ours},
     size, Image,
 };
 
@@ -30,21 +29,13 @@ pub(super) fn uuid(uuid: Uuid) -> String {
 pub(super) fn examine(sb: &Sb0<'_>) -> Fields {
     let mut ours = Ours::default();
     let array = sb.array();
-    ours.add("Magic", format!("{SB_MAGIC:x}"));
+    array::examine(&mut ours, array, sb.created(), sb.checksum());
     ours.add(
         "Version",
         format!("0.{:02}.{:02}", sb.minor_version(), sb.patch_version()),
     );
     ours.add("UUID", uuid(sb.set_uuid()));
-    ours.add("Creation Time", ctime(sb.created()));
-    ours.add("Raid Level", level(array.level));
-    ours.add("Raid Devices", array.raid_disks);
     ours.add("Preferred Minor", sb.preferred_minor());
-    ours.add("Update Time", ctime(array.updated));
-    ours.add("Checksum", format!("{:x} - correct", sb.checksum()));
-    ours.add("Events", array.events);
-    let clean = array.resync == ResyncPoint::Done;
-    ours.add("State", if clean { "clean" } else { "active" });
     let [devices, active, working, failed, spare] = sb.counts();
     ours.add("Total Devices", devices);
     ours.add("Active Devices", active);
@@ -56,25 +47,6 @@ pub(super) fn examine(sb: &Sb0<'_>) -> Fields {
     if let Some(size) = size::array_size(array) {
         ours.add("Used Dev Size", array.member_size.to_kib());
         ours.add("Array Size", size.to_kib());
-    }
-    if let Some(name) = size::layout_name(array) {
-        ours.add("Layout", name);
-    }
-    ours.add_if(
-        array.level == Level::Linear,
-        "Rounding",
-        format!("{}K", array.chunk.to_kib()),
-    );
-    ours.add_if(
-        size::has_chunk(array.level),
-        "Chunk Size",
-        format!("{}K", array.chunk.to_kib()),
-    );
-    if let Some(reshape) = array.reshape {
-        let (now, delta) = (i32::from(array.raid_disks), reshape.delta_disks);
-        ours.add("Reshape pos'n", reshape.position.get() / 2);
-        ours.add("Delta Devices", format!("{delta} ({}->{now})", now - delta));
-        assert_eq!(reshape.new_chunk, array.chunk, "no case changes the chunk");
     }
     ours.0
 }

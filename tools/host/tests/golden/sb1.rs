@@ -6,35 +6,29 @@ use md_core::{
     format::{
         bitmap::BitmapSb,
         level::Level,
-        sb1::{ArrayState, BadBlocks, CrashLog, MinorVersion, Progress, ResyncPoint, Role, Sb1},
-        SB_MAGIC,
+        sb1::{BadBlocks, CrashLog, MinorVersion, Progress, Role, Sb1},
     },
     units::{Sector, Slot},
 };
 
 use super::{
-    listing::{ctime, level, short_length, Fields, Ours},
+    array,
+    listing::{level, short_length, Fields, Ours},
     size, Image,
 };
 
 pub(super) fn examine(image: &Image, sb: &Sb1<'_>) -> Fields {
     let mut ours = Ours::default();
     let array = sb.array();
-    ours.add("Magic", format!("{SB_MAGIC:x}"));
+    array::examine(&mut ours, array, sb.created(), sb.checksum());
     ours.add("Version", format!("1.{}", sb.minor_version().number()));
     ours.add("Feature Map", format!("{:#x}", sb.features().to_raw()));
     ours.add("Array UUID", sb.set_uuid());
     ours.add("Name", name(sb));
-    ours.add("Creation Time", ctime(sb.created()));
-    ours.add("Raid Level", level(array.level));
-    ours.add("Raid Devices", array.raid_disks);
     ours.add("Device UUID", sb.device_uuid());
-    ours.add("Update Time", ctime(array.updated));
-    ours.add("Checksum", format!("{:x} - correct", sb.checksum()));
-    ours.add("Events", array.events);
-    let clean = array.resync == ResyncPoint::Done;
-    ours.add("State", if clean { "clean" } else { "active" });
-    array_shape(&mut ours, array);
+    if let Some(size) = size::array_size(array) {
+        ours.add("Array Size", format!("{} KiB", size.to_kib()));
+    }
     places(&mut ours, image, sb);
     logs(&mut ours, sb);
     roles(&mut ours, sb);
@@ -45,50 +39,13 @@ fn name(sb: &Sb1<'_>) -> String {
     String::from_utf8(sb.set_name().to_vec()).expect("a name in ASCII")
 }
 
-fn array_shape(ours: &mut Ours, array: &ArrayState) {
-    if let Some(size) = size::array_size(array) {
-        ours.add("Array Size", format!("{} KiB", size.to_kib()));
-    }
-    if let Some(name) = size::layout_name(array) {
-        ours.add("Layout", name);
-    }
-    ours.add_if(
-        array.level == Level::Linear,
-        "Rounding",
-        format!("{}K", array.chunk.to_kib()),
-    );
-    ours.add_if(
-        size::has_chunk(array.level),
-        "Chunk Size",
-        format!("{}K", array.chunk.to_kib()),
-    );
-    let Some(reshape) = array.reshape else {
-        return;
-    };
-    ours.add("Reshape pos'n", reshape.position.get() / 2);
-    let (now, delta) = (i32::from(array.raid_disks), reshape.delta_disks);
-    ours.add_if(
-        delta != 0,
-        "Delta Devices",
-        format!("{delta} ({}->{now})", now - delta),
-    );
-    let chunk = format!("{}K", reshape.new_chunk.to_kib());
-    ours.add_if(reshape.new_chunk != array.chunk, "New Chunksize", chunk);
-    assert_eq!(reshape.new_level, array.level, "no case changes the level");
-    assert_eq!(
-        Some(reshape.new_layout),
-        array.layout,
-        "no case changes the layout"
-    );
-}
-
 fn places(ours: &mut Ours, image: &Image, sb: &Sb1<'_>) {
     let (array, member) = (sb.array(), sb.member());
     let data = member.data;
-    ours.add("Avail Dev Size", format!("{} sectors", data.size));
+    ours.add("Avail Dev Size", format!("{} sectors", data.recorded));
     let used = array.member_size;
     // mdadm knows that raid0 uses all there is, and forgets it of linear.
-    let differs = used != data.size && array.level != Level::Raid0;
+    let differs = used != data.recorded && array.level != Level::Raid0;
     ours.add_if(differs, "Used Dev Size", format!("{used} sectors"));
     ours.add_if(
         !data.offset.is_zero(),
