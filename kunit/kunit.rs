@@ -11,6 +11,7 @@
 #![deny(unsafe_code)]
 
 mod block;
+mod cells;
 mod core_cases;
 mod device;
 mod disk;

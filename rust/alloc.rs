@@ -2,6 +2,7 @@
 
 //! Memory: what `kernel::alloc` lacks.
 
+pub mod cells;
 pub mod mempool;
 pub mod noio;
 pub mod page;

@@ -11,6 +11,8 @@
 //! has ended on all members.
 
 mod intent;
+#[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
+mod store;
 
 pub(crate) use intent::{Intent, WriteIntent};
 

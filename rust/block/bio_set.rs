@@ -13,11 +13,16 @@ mod owned;
 pub use self::owned::{CompletedBio, NewBio};
 
 use self::owned::Owned;
+use super::sync_io::PagePart;
 use super::{
     bdev::Target,
     bio::{Bio, Dataless, Direction},
 };
-use crate::{alloc::page::Pages, bindings, sync::percpu_count::Outstanding};
+use crate::{
+    alloc::{cells::CellPage, page::Pages},
+    bindings,
+    sync::percpu_count::Outstanding,
+};
 use core::{marker::PhantomData, ptr::NonNull};
 use kernel::{error::to_result, prelude::*, sync::Arc, types::Opaque};
 
@@ -34,6 +39,9 @@ enum Data {
     Owned(Pages),
     Shared {
         _pages: Arc<Pages>,
+    },
+    Cells {
+        _page: Arc<CellPage>,
     },
 }
 
@@ -192,6 +200,15 @@ impl<T: Complete> BioSet<T> {
         bio.0.add_pages(&pages, sectors)?;
         // The bytes stay where they are when their owner moves.
         bio.0.set_data(Data::Shared { _pages: pages });
+        Ok(bio)
+    }
+
+    /// A bio that writes a part of a page of cells, which others may change meanwhile.
+    pub fn write_cells(&self, page: Arc<CellPage>, part: PagePart, value: T) -> Result<NewBio<T>> {
+        let mut bio = self.alloc(value, 1, Direction::Write.as_raw())?;
+        bio.0.add_cells(&page, part);
+        // The bytes stay where they are when their owner moves.
+        bio.0.set_data(Data::Cells { _page: page });
         Ok(bio)
     }
 }

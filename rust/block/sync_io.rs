@@ -39,6 +39,26 @@ impl PagePart {
         }
         Some(Self { skip, sectors })
     }
+
+    /// Sectors before the part.
+    pub const fn skip(self) -> u32 {
+        self.skip
+    }
+
+    /// Sectors in the part.
+    pub const fn sectors(self) -> u32 {
+        self.sectors
+    }
+
+    /// Bytes before the part. Less than a page.
+    pub(crate) const fn skip_bytes(self) -> usize {
+        (self.skip * 512) as usize
+    }
+
+    /// Bytes in the part. At most a page.
+    pub(crate) const fn bytes(self) -> u32 {
+        self.sectors * 512
+    }
 }
 
 impl BlockDevice {
@@ -88,8 +108,8 @@ impl BlockDevice {
         // mapping.
         unsafe {
             (*raw).bi_iter.bi_sector = sector;
-            let start = page.address().byte_add((part.skip * 512) as usize);
-            bindings::bio_add_virt_nofail(raw, start.cast(), part.sectors * 512);
+            let start = page.address().byte_add(part.skip_bytes());
+            bindings::bio_add_virt_nofail(raw, start.cast(), part.bytes());
         }
         // SAFETY: The bio is ready; when this returns it has ended.
         unsafe { bindings::submit_bio_wait(raw) };

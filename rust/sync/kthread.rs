@@ -35,7 +35,12 @@ impl<W: Work> Work for Arc<W> {
 }
 
 /// The thread, to the code that runs in it.
+///
+/// # Invariants
+///
+/// `period` is that of the thread, and outlives this.
 pub struct Me {
+    period: NonNull<Atomic<Jiffies>>,
     _not_send: NotThreadSafe,
 }
 
@@ -52,6 +57,14 @@ impl Me {
     pub fn signal_pending(&self) -> bool {
         // SAFETY: Asks about the current task.
         unsafe { bindings::kernel_ext_signal_pending() }
+    }
+
+    /// Has the thread run again after `period` at the latest, or only when it is woken. In force until told otherwise.
+    pub fn set_period(&self, period: Option<Jiffies>) {
+        // SAFETY: By the type invariant.
+        let own = unsafe { self.period.as_ref() };
+        // Relaxed: a number by itself, read by this task.
+        own.store(period.unwrap_or(FOREVER), Relaxed);
     }
 
     /// Forgets signals. They are also forgotten before each run.
@@ -191,7 +204,9 @@ impl<W: Work> Drop for Thread<W> {
 unsafe extern "C" fn main<W: Work>(data: *mut ffi::c_void) -> ffi::c_int {
     // SAFETY: The data outlives the thread.
     let shared = unsafe { &*data.cast::<Shared<W>>() };
+    // INVARIANT: The data outlives the thread.
     let me = Me {
+        period: NonNull::from(&shared.period),
         _not_send: NotThreadSafe,
     };
     // SAFETY: Changes the current task, a kernel thread.

@@ -2,15 +2,25 @@
 
 //! Reference counts that cost next to nothing while nobody asks for their value.
 //!
-//! [`Gate`] lets users in until it is closed, and can then wait for the last to leave. [`Activity`] counts what
-//! goes on, and is sometimes asked whether anything does.
+//! [`Gate`] lets users in until it is closed, and can then wait for the last to leave; [`Gate::suspend`] does both, and
+//! opens it again by itself. [`Activity`] counts what goes on, and is sometimes asked whether anything does.
 //!
 //! C header: [`include/linux/percpu-refcount.h`](srctree/include/linux/percpu-refcount.h)
 
-use super::wait::WaitQueue;
+use super::wait::{Outcome, WaitQueue};
 use crate::bindings;
 use core::ptr::NonNull;
-use kernel::{error::to_result, new_mutex, prelude::*, sync::Mutex, types::Opaque};
+use kernel::{
+    error::to_result,
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Release},
+        Mutex,
+    },
+    time::Jiffies,
+    types::Opaque,
+};
 
 /// Told when a count reaches zero. May run in an interrupt.
 pub trait OnZero: Send + Sync + 'static {
@@ -112,76 +122,120 @@ impl<Z: OnZero> Drop for Guard<Z> {
     }
 }
 
-/// Whether a gate is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// The states of a gate's door.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Door {
     Open,
+    /// Somebody is closing or opening it.
+    Moving,
     Closed,
 }
 
-/// Lets users in while it is open. Dropping it closes it and sleeps until all have left.
-pub struct Gate<Z: OnZero = ()> {
-    inner: Pin<KBox<Inner<Z>>>,
-    /// Serialises closing and opening, which C wants strictly in turn.
-    door: Pin<KBox<Mutex<Door>>>,
+/// What is behind a gate, in one allocation.
+#[pin_data]
+struct Inside<Z: OnZero> {
+    #[pin]
+    count: Inner<Z>,
+    /// C wants closing and opening strictly in turn.
+    door: Atomic<i32>,
 }
+
+/// Lets users in while it is open. Dropping it closes it and sleeps until all have left.
+pub struct Gate<Z: OnZero = ()>(Pin<KBox<Inside<Z>>>);
 
 impl<Z: OnZero> Gate<Z> {
     /// An open gate.
     pub fn new(on_zero: Z) -> Result<Self> {
-        Ok(Self {
-            inner: KBox::pin_init(Inner::new(on_zero), GFP_KERNEL)?,
-            door: KBox::pin_init(new_mutex!(Door::Open), GFP_KERNEL)?,
-        })
+        let init = try_pin_init!(Inside {
+            count <- Inner::new(on_zero),
+            door: Atomic::new(Door::Open as i32),
+        }? Error);
+        Ok(Self(KBox::pin_init(init, GFP_KERNEL)?))
     }
 
     /// Lets one in, unless the gate is closed.
     #[inline]
     pub fn enter(&self) -> Option<Guard<Z>> {
+        let inner = &self.0.count;
         // SAFETY: The count is alive.
-        let entered = unsafe { bindings::kernel_ext_percpu_ref_tryget_live(self.inner.raw.get()) };
+        let entered = unsafe { bindings::kernel_ext_percpu_ref_tryget_live(inner.raw.get()) };
         // INVARIANT: Just counted.
-        entered.then(|| Guard(NonNull::from(&*self.inner)))
+        entered.then(|| Guard(NonNull::from(inner)))
+    }
+
+    /// Lets one in, when the gate opens if it is closed. May sleep.
+    #[inline]
+    pub fn enter_wait(&self) -> Guard<Z> {
+        loop {
+            if let Some(guard) = self.enter() {
+                return guard;
+            }
+            // Acquire: pairs with the Release in `move_door`.
+            let is_open = || self.0.door.load(Acquire) == Door::Open as i32;
+            self.0.count.zero.wait_io(is_open);
+        }
+    }
+
+    /// Moves the door from one side to the other; `EBUSY` when it is not there.
+    fn move_door(
+        &self,
+        from: Door,
+        to: Door,
+        act: impl FnOnce(*mut bindings::percpu_ref),
+    ) -> Result {
+        let door = &self.0.door;
+        // Full: whoever moved it before has done with the count.
+        door.cmpxchg(from as i32, Door::Moving as i32, Full)
+            .map_err(|_| EBUSY)?;
+        act(self.0.count.raw.get());
+        // Release: who sees the door there sees the count so, too.
+        door.store(to as i32, Release);
+        Ok(())
     }
 
     /// Closes the gate; `EBUSY` when it is closed. Those inside stay. May sleep.
     pub fn close(&self) -> Result {
-        let mut door = self.door.lock();
-        if *door == Door::Closed {
-            return Err(EBUSY);
-        }
-        // SAFETY: The count is alive and not killed, by the state of the door.
-        unsafe { bindings::percpu_ref_kill_and_confirm(self.inner.raw.get(), None) };
-        *door = Door::Closed;
-        Ok(())
+        self.move_door(Door::Open, Door::Closed, |count| {
+            // SAFETY: The count is alive and not killed, by the state of the door.
+            unsafe { bindings::percpu_ref_kill_and_confirm(count, None) }
+        })
     }
 
     /// Opens the gate; `EBUSY` when it is open. May sleep.
     pub fn open(&self) -> Result {
-        let mut door = self.door.lock();
-        if *door == Door::Open {
-            return Err(EBUSY);
-        }
-        // SAFETY: The count is alive and killed, by the state of the door.
-        unsafe { bindings::percpu_ref_resurrect(self.inner.raw.get()) };
-        *door = Door::Open;
+        self.move_door(Door::Closed, Door::Open, |count| {
+            // SAFETY: The count is alive and killed, by the state of the door.
+            unsafe { bindings::percpu_ref_resurrect(count) }
+        })?;
+        self.0.count.zero.wake_all();
         Ok(())
     }
 
     /// Whether the gate is closed and all have left.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.inner.is_zero()
+        self.0.count.is_zero()
     }
 
     /// Sleeps until the gate is closed and all have left.
     pub fn wait_empty(&self) {
-        self.inner.zero.wait(|| self.inner.is_zero());
+        self.0.count.zero.wait(|| self.is_empty());
     }
 
     /// As [`Gate::wait_empty`]; `ERESTARTSYS` when a signal came first.
     pub fn wait_empty_interruptible(&self) -> Result {
-        self.inner.zero.wait_interruptible(|| self.inner.is_zero())
+        self.0.count.zero.wait_interruptible(|| self.is_empty())
+    }
+
+    /// Closes the gate and sleeps until all have left, for `limit` at most. It opens again, and lets in who waits,
+    /// when the result is dropped, or at once when the time is over: `ETIMEDOUT` then, `EBUSY` when it is closed.
+    pub fn suspend(&self, limit: Jiffies) -> Result<Suspension<'_, Z>> {
+        self.close()?;
+        let suspension = Suspension(self);
+        match self.0.count.zero.wait_timeout(limit, || self.is_empty()) {
+            Outcome::True => Ok(suspension),
+            Outcome::TimedOut => Err(ETIMEDOUT),
+        }
     }
 }
 
@@ -190,6 +244,17 @@ impl<Z: OnZero> Drop for Gate<Z> {
         // Already closed is as good.
         let _ = self.close();
         self.wait_empty();
+    }
+}
+
+/// A gate that is closed, until this is dropped.
+pub struct Suspension<'a, Z: OnZero = ()>(&'a Gate<Z>);
+
+impl<Z: OnZero> Drop for Suspension<'_, Z> {
+    /// May sleep.
+    fn drop(&mut self) {
+        // It is closed, and nobody else opens it.
+        let _ = self.0.open();
     }
 }
 

@@ -4,12 +4,16 @@
 
 use super::{Complete, Data, Inner, Pad};
 use crate::{
-    alloc::page::{PageBuf, Pages},
+    alloc::{
+        cells::CellPage,
+        page::{PageBuf, Pages},
+    },
     bindings,
     block::{
         bio::{merge_status, sealed, Bio, Flags, Head},
         parked::Linked,
         status::Status,
+        sync_io::PagePart,
     },
     sync::percpu_count::Outstanding,
 };
@@ -92,6 +96,17 @@ impl<T: Complete> Owned<T> {
             left -= bytes;
         }
         Ok(())
+    }
+
+    pub(super) fn add_cells(&self, page: &CellPage, part: PagePart) {
+        // SAFETY: The bio is ours and has one vector; the part is inside the page, which is in the linear mapping.
+        unsafe {
+            bindings::bio_add_virt_nofail(
+                self.0.as_ptr(),
+                page.address().byte_add(part.skip_bytes()).cast(),
+                part.bytes(),
+            );
+        }
     }
 
     #[inline(always)]
