@@ -11,6 +11,8 @@
 //! has ended on all members.
 
 mod intent;
+#[allow(dead_code, reason = "its files come with the groups of bitmaps")]
+pub(crate) mod llbitmap;
 #[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
 mod store;
 
@@ -76,6 +78,9 @@ impl Conditions {
         self.events.store(events.get(), Release);
     }
 
+    /// There is something for the array's thread. Any context.
+    pub(crate) fn call_thread(&self) {}
+
     /// Chunks were found that a pass must look at. Any context. The array's thread is to be woken afterwards, which
     /// asks [`Conditions::take_pass_request`].
     pub(crate) fn request_pass(&self) {
@@ -129,6 +134,8 @@ pub(crate) enum Hold {
     /// Nothing.
     #[default]
     None,
+    /// Pages of a lockless bitmap that the daemon stays out of.
+    Pages(llbitmap::Inside),
 }
 
 /// One write-intent bitmap of one running array, covering the sectors that a resync walks over.
@@ -223,6 +230,11 @@ pub(crate) trait Backend: Send + Sync {
 
     /// What is counted of it.
     fn stats(&self) -> Option<Stats>;
+
+    /// The same as a lockless bitmap, if it is one.
+    fn lockless(&self) -> Option<&llbitmap::Lockless> {
+        None
+    }
 
     /// The event count before which it forgot what members missed: those older cannot be brought up to date by it.
     fn events_cleared(&self) -> Events;

@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The lockless bitmap: a byte for each chunk, all of them in memory, changed one by one while writes go on.
+//!
+//! What a byte means and how it changes is `md_core::bitmap::cell`; see also `Documentation/llbitmap.md`.
+//!
+//! # Ordering
+//!
+//! * A cell takes back what media promise before the write that makes it untrue is sent: [`page`].
+//! * A write is inside the page of its cells from before it changes them until it has ended on all members. The daemon
+//!   suspends a page, so that no such write is under way, before it makes dirty cells clean; before that the members'
+//!   caches are emptied, and the superblock says up to which event cells were cleaned: [`daemon`].
+//! * The superblock says that the bitmap is up to date after the cells are ([`Lockless::write_header`]).
+
+mod daemon;
+mod facts;
+mod load;
+mod page;
+mod pass;
+
+use super::{store::Store, Backend, Carrier, Conditions, Hold, Outcome, Stats, SyncAnswer};
+use core::{num::NonZeroU32, ops::Range};
+use daemon::Daemon;
+use kernel::{
+    pr_warn_once,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed},
+        Arc, Mutex,
+    },
+    time::{msecs_to_jiffies, Jiffies},
+};
+use kernel_ext::{
+    alloc::noio::NoIo,
+    sync::{kthread::Thread, percpu_ref::Guard, timer::jiffies},
+};
+use md_core::{
+    bitmap::{
+        cell::{Action as CellAction, Env, Phase, Redundancy},
+        geometry::{ChunkSpan, Geometry, PageIndex},
+    },
+    format::bitmap::{BitmapSb, Kind, StateBits, SB_BYTES},
+    state::pass::Action,
+    units::{BitmapChunk, Events, Sector, SectorRange, Sectors},
+    words::bitmap::BitmapKind,
+};
+use page::{Asked, Page, Unit};
+
+/// Seconds after the last write to a page before its cells may become clean, until told otherwise.
+const BARRIER_IDLE: u32 = 5;
+
+/// The pages that a write is inside of.
+pub(crate) struct Inside {
+    _first: Guard,
+    _rest: KVec<Guard>,
+}
+
+/// A lockless bitmap at work. Dropping it stops its daemon.
+pub(crate) struct Lockless {
+    core: Arc<Core>,
+    daemon: Thread<Daemon>,
+}
+
+/// What the daemon shares with everybody else.
+struct Core {
+    conditions: Conditions,
+    geometry: Geometry,
+    redundancy: Redundancy,
+    unit: Unit,
+    offset: i64,
+    pages: KVec<Pin<KBox<Page>>>,
+    store: Store,
+    /// What the superblock says, but for the events.
+    header: Pin<KBox<Mutex<BitmapSb>>>,
+    /// The event count when a cell was last cleaned.
+    cleared: Atomic<u64>,
+    /// Seconds.
+    daemon_sleep: Atomic<u32>,
+    /// Seconds.
+    barrier_idle: Atomic<u32>,
+    /// When the daemon comes next, in jiffies; zero when it need not.
+    next: Atomic<Jiffies>,
+    /// Held by who cleans cells.
+    cleaning: Pin<KBox<Mutex<()>>>,
+}
+
+fn seconds(seconds: u32) -> Jiffies {
+    msecs_to_jiffies(seconds.saturating_mul(1000))
+}
+
+impl Core {
+    fn env(&self) -> Env {
+        Env {
+            redundancy: self.redundancy,
+            health: self.conditions.health(),
+            phase: Phase::Live,
+        }
+    }
+
+    /// The pages of a run of chunks, each with the bytes of those chunks.
+    fn each(&self, span: ChunkSpan) -> impl Iterator<Item = (&Page, Range<usize>)> {
+        let pages = self.geometry.pages_of(span);
+        let indices = pages.map(|pages| pages.first.0..=pages.last.0);
+        indices.into_iter().flatten().filter_map(move |index| {
+            let page = self.pages.get(usize::try_from(index).ok()?)?;
+            let on = self.geometry.chunks_on(PageIndex(index))?;
+            let first = self.geometry.place(span.first().max(on.first()))?;
+            let last = self.geometry.place(span.last().min(on.last()))?;
+            let range = usize::try_from(first.offset).ok()?..usize::try_from(last.offset).ok()? + 1;
+            Some((&**page, range))
+        })
+    }
+
+    /// Does `action` to the cells of a run of chunks.
+    fn act(&self, span: ChunkSpan, action: CellAction) -> Asked {
+        let env = self.env();
+        self.each(span)
+            .map(|(page, range)| page.act(range, action, &env, self.unit))
+            .fold(Asked::NOTHING, Asked::and)
+    }
+
+    /// The page and the byte of a chunk.
+    fn place(&self, chunk: BitmapChunk) -> Option<(&Page, usize)> {
+        let place = self.geometry.place(chunk)?;
+        let page = self.pages.get(usize::try_from(place.page.0).ok()?)?;
+        Some((page, usize::try_from(place.offset).ok()?))
+    }
+
+    /// Until when a page is not idle that is used now.
+    fn busy_until(&self) -> Jiffies {
+        jiffies().saturating_add(seconds(self.barrier_idle.load(Relaxed)))
+    }
+
+    /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them.
+    fn enter(&self, span: ChunkSpan, action: CellAction) -> Result<(Inside, Asked)> {
+        let (env, until) = (self.env(), self.busy_until());
+        let mut pages = self.each(span);
+        let (page, range) = pages.next().ok_or(EINVAL)?;
+        let first = page.gate.enter_wait();
+        page.touch(until);
+        let is_marked =
+            action == CellAction::StartWrite && range.clone().all(|at| page.is_marked(at));
+        let mut asked = Asked::NOTHING;
+        if !is_marked {
+            asked = page.act(range, action, &env, self.unit);
+        }
+        let mut rest = KVec::new();
+        for (page, range) in pages {
+            let _no_io = NoIo::enter();
+            rest.push(page.gate.enter_wait(), GFP_KERNEL)?;
+            page.touch(until);
+            asked = asked.and(page.act(range, action, &env, self.unit));
+        }
+        let inside = Inside {
+            _first: first,
+            _rest: rest,
+        };
+        Ok((inside, asked))
+    }
+
+    /// Writes all that is due, and waits for it. May sleep; not for who submits I/O of the array.
+    fn write_due(&self) -> Result {
+        let mut batch = self.store.batch();
+        let mut result = Ok(());
+        for (index, page) in (0_u64..).zip(&self.pages) {
+            let parts = page.take_due(self.unit);
+            result = result.and(batch.write(index, page.cells(), parts));
+        }
+        result = result.and(batch.wait());
+        for page in &self.pages {
+            page.written(&result);
+        }
+        drop(batch);
+        self.conditions.call_thread();
+        result
+    }
+
+    /// Writes the superblock, with the events of the array's, after the cells: whoever finds it believes them. May
+    /// sleep; not for who submits I/O of the array.
+    fn write_header(&self) -> Result {
+        let mut header = self.header.lock();
+        self.write_due()?;
+        header.events = self.conditions.events();
+        let cleared = self.cleared.load(Acquire).min(header.events.get());
+        header.events_cleared = Events::new(cleared);
+        header.daemon_sleep_s =
+            NonZeroU32::new(self.daemon_sleep.load(Relaxed)).unwrap_or(NonZeroU32::MIN);
+        header.state = header.state.without(StateBits::FIRST_USE);
+        header.state = header
+            .state
+            .without(StateBits::CLEAN.with(StateBits::STALE));
+        if let Some(chunk) = load::chunk_size(&self.geometry) {
+            header.kind = Kind::Lockless(chunk);
+        }
+        let page = self.pages.first().ok_or(EINVAL)?;
+        let mut batch = self.store.batch();
+        let mut bytes = [0; SB_BYTES];
+        page.cells().read(0, &mut bytes);
+        header.encode(&mut bytes).map_err(|_| EINVAL)?;
+        page.cells().store(0, &bytes);
+        batch.write(0, page.cells(), self.unit.first().into_iter())?;
+        batch.wait()
+    }
+
+    /// Whether media say still that the bitmap was never used.
+    fn is_fresh(&self) -> bool {
+        self.header.lock().kind == Kind::LocklessFirstUse
+    }
+}
+
+impl Lockless {
+    /// Sees to it that what was asked for happens.
+    fn answer(&self, asked: Asked) {
+        if asked.pass {
+            self.core.conditions.request_pass();
+        }
+        if asked.strange {
+            pr_warn_once!("bitmap bytes that are no state: their chunks will be synced\n");
+        }
+        if asked.daemon {
+            self.rouse();
+        }
+    }
+
+    /// The daemon comes after its period, unless it comes before.
+    fn rouse(&self) {
+        if self.core.next.load(Relaxed) == 0 && self.core.arm() {
+            self.daemon.wake();
+        }
+    }
+
+    fn start(&self, span: Option<ChunkSpan>, action: CellAction) -> Result<Hold> {
+        let Some(span) = span else {
+            return Ok(Hold::None);
+        };
+        let (inside, asked) = self.core.enter(span, action)?;
+        if asked != Asked::NOTHING {
+            self.answer(asked);
+        }
+        Ok(Hold::Pages(inside))
+    }
+}
+
+impl Backend for Lockless {
+    fn kind(&self) -> BitmapKind {
+        BitmapKind::Llbitmap
+    }
+
+    fn conditions(&self) -> &Conditions {
+        &self.core.conditions
+    }
+
+    fn lockless(&self) -> Option<&Lockless> {
+        Some(self)
+    }
+
+    fn start_write(&self, range: SectorRange) -> Result<Hold> {
+        self.start(self.core.geometry.touched(range), CellAction::StartWrite)
+    }
+
+    fn is_on_media(&self, range: SectorRange) -> bool {
+        let span = self.core.geometry.touched(range);
+        let mut pages = span.into_iter().flat_map(|span| self.core.each(span));
+        pages.all(|(page, range)| page.is_settled(&range, self.core.unit))
+    }
+
+    fn end_write(&self, _range: SectorRange, hold: Hold) {
+        drop(hold);
+    }
+
+    fn start_discard(&self, range: SectorRange) -> Result<Hold> {
+        self.start(self.core.geometry.covered(range), CellAction::Discard)
+    }
+
+    fn write_out(&self) -> Result {
+        self.core.write_due()?;
+        // A crash would have the bitmap made anew, without the marks.
+        if self.core.is_fresh() {
+            self.core.write_header()?;
+        }
+        Ok(())
+    }
+
+    fn skip_sync(&self, at: Sector, action: Action) -> Sectors {
+        self.core.skip(at, action)
+    }
+
+    fn is_synced(&self, at: Sector) -> bool {
+        let place = self.core.geometry.chunk_of(at);
+        let place = place.and_then(|chunk| self.core.place(chunk));
+        place.is_some_and(|(page, at)| page.cell(at).is_synced())
+    }
+
+    fn begin_pass(&self, action: Action) {
+        self.begin(action);
+    }
+
+    fn start_sync(&self, at: Sector) -> SyncAnswer {
+        self.start_chunk(at)
+    }
+
+    fn end_sync(&self, range: SectorRange, outcome: Outcome) {
+        self.leave(range, outcome);
+    }
+
+    fn checkpoint(&self, upto: Sector) {
+        self.synced_below(upto);
+    }
+
+    fn end_pass(&self) {
+        self.end();
+    }
+
+    fn update_super(&self) {
+        // Members that did not take it have failed.
+        let _ = self.core.write_header();
+    }
+
+    fn set_carriers(&self, carriers: KVec<Carrier>) {
+        if self.core.store.set_carriers(carriers).is_err() {
+            pr_warn!("no memory for the members of a bitmap\n");
+        }
+    }
+
+    fn write_all(&self) {
+        for page in &self.core.pages {
+            page.mark_all(self.core.unit);
+        }
+    }
+
+    fn settle(&self) {
+        self.core.settle();
+    }
+
+    fn mark_dirty(&self, first: u64, last: u64) -> Result {
+        let span = ChunkSpan::new(BitmapChunk::new(first), BitmapChunk::new(last));
+        let span = span.filter(|span| span.last().get() < self.core.geometry.chunks());
+        let hold = self.start(Some(span.ok_or(EINVAL)?), CellAction::StartWrite)?;
+        let result = self.write_out();
+        drop(hold);
+        result
+    }
+
+    fn stats(&self) -> Option<Stats> {
+        let pages = self.core.pages.len() as u64;
+        Some(Stats {
+            used_pages: pages,
+            pages,
+            chunk: self.core.geometry.chunk().length(),
+        })
+    }
+
+    fn events_cleared(&self) -> Events {
+        Events::new(self.core.cleared.load(Acquire))
+    }
+}
