@@ -15,6 +15,7 @@
 //! thread, which takes the configuration and nothing above it: so nobody waits for such I/O, nor allocates memory by
 //! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
 
+mod bitmap;
 pub(crate) mod config;
 mod grow;
 pub(crate) mod hotplug;
@@ -32,6 +33,7 @@ pub(crate) mod status;
 pub(crate) mod tracking;
 
 use crate::member::entry::Entry;
+use bitmap::BitmapSlot;
 use config::Config;
 use kernel::{
     prelude::*,
@@ -74,6 +76,8 @@ pub(crate) struct Array {
     /// What the configuration last left to be told; `None` when memory was short.
     #[pin]
     status: Mutex<Option<Arc<Status>>>,
+    #[pin]
+    bitmap: BitmapSlot,
     /// Partitions must be read again.
     changed: Atomic<bool>,
     #[pin]
@@ -113,6 +117,7 @@ impl Array {
                 status <- new_mutex!(Some(status)),
                 life <- Life::new(hold),
                 place <- Place::new(),
+                bitmap <- BitmapSlot::new(),
                 removal <- new_work!("Array::removal"),
             }),
             GFP_KERNEL,
@@ -204,6 +209,14 @@ impl Array {
     /// The running array, for I/O.
     pub(crate) fn live(&self) -> &Gated<Live> {
         &self.live
+    }
+
+    /// There is work for the thread of a running array. Any context. While the array changes nobody is woken: who
+    /// changes it does what is to be done.
+    pub(crate) fn wake_thread(&self) {
+        if let kernel_ext::sync::gated::Entry::Entered(live) = self.live.enter() {
+            live.wake_thread();
+        }
     }
 
     /// Partitions are to be read again on the next open.

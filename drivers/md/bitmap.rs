@@ -10,25 +10,25 @@
 //! ([`Backend::write_out`] is what it waits for). The marks stay until the intent is dropped, which is after the write
 //! has ended on all members.
 
+pub(crate) mod classic;
 mod intent;
 #[allow(dead_code, reason = "its files come with the groups of bitmaps")]
 pub(crate) mod llbitmap;
-#[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
 mod store;
 
 pub(crate) use intent::{Intent, WriteIntent};
 
-use crate::{error::not_supported, member::Member};
+use crate::{error::not_supported, log::Text, member::Member};
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Release},
+        atomic::{Acquire, Atomic, Full, Relaxed, Release},
         Arc,
     },
 };
 use md_core::{
     bitmap::cell::Redundancy,
-    format::{ident::Uuid, BlockSize},
+    format::{bitmap::BitmapSb, ident::Uuid, BlockSize},
     state::{pass::Action, Health},
     units::{Events, Sector, SectorRange, Sectors},
     words::bitmap::BitmapKind,
@@ -37,8 +37,10 @@ use md_core::{
 /// What all backends know of their array. The configuration writes it, I/O reads it.
 pub(crate) struct Conditions {
     degraded: Atomic<bool>,
+    slot_empty: Atomic<bool>,
     events: Atomic<u64>,
     wants_pass: Atomic<bool>,
+    wants_thread: Atomic<bool>,
 }
 
 impl Conditions {
@@ -46,8 +48,10 @@ impl Conditions {
     pub(crate) const fn new(health: Health, events: Events) -> Self {
         Self {
             degraded: Atomic::new(matches!(health, Health::Degraded)),
+            slot_empty: Atomic::new(false),
             events: Atomic::new(events.get()),
             wants_pass: Atomic::new(false),
+            wants_thread: Atomic::new(false),
         }
     }
 
@@ -62,8 +66,19 @@ impl Conditions {
         }
     }
 
+    /// Whether every slot has a member that works, in sync or being rebuilt: as long as one has none, a pass must leave
+    /// what that one will need. Any context.
+    pub(crate) fn slots(&self) -> Health {
+        if self.slot_empty.load(Acquire) {
+            Health::Degraded
+        } else {
+            Health::Complete
+        }
+    }
+
     /// A member came, was rebuilt, or failed. With the configuration locked.
-    pub(crate) fn set_health(&self, health: Health) {
+    pub(crate) fn set_health(&self, health: Health, slots: Health) {
+        self.slot_empty.store(slots == Health::Degraded, Release);
         self.degraded.store(health == Health::Degraded, Release);
     }
 
@@ -78,24 +93,26 @@ impl Conditions {
         self.events.store(events.get(), Release);
     }
 
-    /// There is something for the array's thread. Any context.
-    pub(crate) fn call_thread(&self) {}
-
-    /// Chunks were found that a pass must look at. Any context. The array's thread is to be woken afterwards, which
-    /// asks [`Conditions::take_pass_request`].
+    /// Chunks were found that a pass must look at. Any context.
     pub(crate) fn request_pass(&self) {
         self.wants_pass.store(true, Release);
+        self.call_thread();
     }
 
-    /// Whether a pass was asked for. Any context.
+    /// There is something for the array's thread. Any context. Who can wakes it soon.
+    pub(crate) fn call_thread(&self) {
+        self.wants_thread.store(true, Release);
+    }
+
+    /// Whether the array's thread is to be woken, which is said once. Any context.
     #[inline]
-    fn wants_pass(&self) -> bool {
-        self.wants_pass.load(Acquire)
+    pub(crate) fn take_thread_call(&self) -> bool {
+        self.wants_thread.load(Relaxed) && self.wants_thread.xchg(false, Full)
     }
 
     /// Whether a pass was asked for, which is said once.
     pub(crate) fn take_pass_request(&self) -> bool {
-        self.wants_pass() && self.wants_pass.xchg(false, Full)
+        self.wants_pass.load(Acquire) && self.wants_pass.xchg(false, Full)
     }
 }
 
@@ -112,6 +129,7 @@ pub(crate) struct SyncAnswer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// All copies agree.
+    #[allow(dead_code, reason = "for levels that finish chunks one by one")]
     Done,
     /// They may not.
     Aborted,
@@ -181,6 +199,7 @@ pub(crate) trait Backend: Send + Sync {
     }
 
     /// Whether the parity of the chunk at `at` was ever built. Any context.
+    #[allow(dead_code, reason = "for levels with parity")]
     fn is_synced(&self, _at: Sector) -> bool {
         true
     }
@@ -211,7 +230,7 @@ pub(crate) trait Backend: Send + Sync {
     /// The superblocks are about to be written with the events of [`Conditions`]: writes its own before them.
     fn update_super(&self);
 
-    /// It is on these members now. I/O is held back.
+    /// It is on these members now. I/O is held back, unless they only differ in being in sync.
     fn set_carriers(&self, carriers: KVec<Carrier>);
 
     /// A new member has none of it: all of it is to be written again.
@@ -221,8 +240,14 @@ pub(crate) trait Backend: Send + Sync {
     fn settle(&self);
 
     /// Prepares for an array of another size; undone by calling it again with the old one. I/O is held back.
+    #[allow(dead_code, reason = "for levels that change their size")]
     fn resize(&self, _data: Sectors) -> Result {
         Err(not_supported())
+    }
+
+    /// How many chunks there are.
+    fn chunks(&self) -> u64 {
+        u64::MAX
     }
 
     /// Marks the chunks from `first` to `last` as different. `EINVAL` when there are not so many.
@@ -233,6 +258,11 @@ pub(crate) trait Backend: Send + Sync {
 
     /// The same as a lockless bitmap, if it is one.
     fn lockless(&self) -> Option<&llbitmap::Lockless> {
+        None
+    }
+
+    /// The same as a classic bitmap, if it is one.
+    fn classic(&self) -> Option<&classic::Classic> {
         None
     }
 
@@ -259,6 +289,7 @@ pub(crate) struct Setting<'a> {
     /// Whose bitmap it is.
     pub(crate) uuid: Uuid,
     /// Sectors from a member's superblock to the bitmap.
+    #[allow(dead_code, reason = "for bitmaps that show it")]
     pub(crate) offset: i64,
     /// What it covers.
     pub(crate) data: Sectors,
@@ -271,9 +302,23 @@ pub(crate) struct Setting<'a> {
     /// The event count of the array's superblocks.
     pub(crate) events: Events,
     /// Whether parity makes the array redundant, or copies do.
+    #[allow(dead_code, reason = "for bitmaps of levels with parity")]
     pub(crate) redundancy: Redundancy,
     /// The members that have a slot.
     pub(crate) carriers: KVec<Carrier>,
+}
+
+/// The kind of the bitmap that is on media. May sleep. `EINVAL` when there is none, `EIO` when it cannot be read.
+pub(crate) fn kind_on_media(name: &str, carriers: KVec<Carrier>) -> Result<BitmapKind> {
+    let page = store::Store::new(carriers)?.read(0)?;
+    match BitmapSb::parse(&page[..]) {
+        Ok(superblock) if superblock.kind.is_lockless() => Ok(BitmapKind::Llbitmap),
+        Ok(_) => Ok(BitmapKind::Bitmap),
+        Err(why) => {
+            pr_warn!("{name}: bitmap refused: {}\n", Text(why));
+            Err(EINVAL)
+        }
+    }
 }
 
 /// Reads the bitmap of a kind from media and makes it ready for I/O. May sleep.
@@ -282,9 +327,7 @@ pub(crate) struct Setting<'a> {
 pub(crate) fn create(kind: BitmapKind, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
     match kind {
         BitmapKind::None => Err(EINVAL),
-        BitmapKind::Bitmap | BitmapKind::Llbitmap => {
-            pr_warn!("{}: bitmaps are not implemented yet\n", setting.name);
-            Err(not_supported())
-        }
+        BitmapKind::Bitmap => Ok(classic::Classic::load(setting)?),
+        BitmapKind::Llbitmap => Ok(llbitmap::Lockless::load(setting)?),
     }
 }

@@ -10,11 +10,6 @@
 #![deny(unsafe_code)]
 
 mod array;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "no kind of bitmap is implemented yet"
-)]
 mod bitmap;
 mod control;
 mod driver;

@@ -35,6 +35,9 @@ use md_core::{
 
 use crate::array::Array;
 
+/// How long a look at what is due may take before nobody waits for it any more.
+const LOOK_MS: u32 = 5000;
+
 /// What an administrator sets.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -198,6 +201,13 @@ impl Syncing {
     /// Waits until a pass that was told to stop has.
     pub(crate) fn await_stopped(&self) {
         self.changed.wait_idle(|| !self.is_stopping());
+    }
+
+    /// Waits until somebody has looked what is due, for a while.
+    pub(crate) fn await_looked(&self) {
+        let limit = kernel::time::msecs_to_jiffies(LOOK_MS);
+        self.changed
+            .wait_timeout(limit, || !matches!(self.machine(), Sync::Requested(_)));
     }
 
     /// Sleeps until `condition` is true, which depends on machine or settings.

@@ -260,6 +260,20 @@ impl<T: Payload> Kobject<T> {
         unsafe { bindings::sysfs_remove_group(self.raw(), group.as_raw()) };
     }
 
+    /// Adds the files of `group` to the directory that another group of that name has made. May sleep. `ENOENT` without
+    /// that, `EEXIST` when one of them exists.
+    pub fn merge_group(&self, group: &'static Group<T>) -> Result {
+        // SAFETY: By the type invariant the object is in sysfs; the group is static.
+        to_result(unsafe { bindings::sysfs_merge_group(self.raw(), group.as_raw()) })
+    }
+
+    /// Removes the files of a group that was merged, and leaves the directory; waits as [`Kobject::remove_group`]. May
+    /// sleep.
+    pub fn unmerge_group(&self, group: &'static Group<T>) {
+        // SAFETY: As for `merge_group`; what is not there is left alone.
+        unsafe { bindings::sysfs_unmerge_group(self.raw(), group.as_raw()) };
+    }
+
     /// The directory entry of the attribute called `name`, for notifications; `None` when there is none. May sleep.
     pub fn dirent(&self, name: &CStr) -> Option<Dirent> {
         // SAFETY: By the type invariant the object is in sysfs, so `sd` is its directory.

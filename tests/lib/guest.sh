@@ -48,6 +48,7 @@ errno_of() {
 	*"Operation not supported"*) echo EOPNOTSUPP ;;
 	*"Read-only file system"*) echo EROFS ;;
 	*"Bad address"*) echo EFAULT ;;
+	*"File too large"*) echo EFBIG ;;
 	*) echo "? $text" ;;
 	esac
 }

@@ -4,6 +4,7 @@
 
 use super::run::Running;
 use crate::member::{entry::Entry, Member};
+use core::num::NonZeroI64;
 use kernel::prelude::*;
 use kernel_ext::block::major::DeviceNumber;
 use md_core::{
@@ -53,7 +54,10 @@ pub(super) struct Departed {
 pub(crate) struct Config {
     pub(crate) level: LevelSetting,
     pub(crate) new_level: i32,
+    /// The kind of bitmap it has, or is to have if media say that there is one.
     pub(crate) bitmap: BitmapKind,
+    /// Where its bitmap is, in sectors from a member's superblock.
+    pub(crate) bitmap_at: Option<NonZeroI64>,
     pub(crate) layout: Shape<i32>,
     pub(crate) chunk: Shape<u32>,
     /// Slots now, those of an intended reshape included.
@@ -103,6 +107,7 @@ impl Default for Config {
             level: LevelSetting::Unset,
             new_level: 0,
             bitmap: BitmapKind::Bitmap,
+            bitmap_at: None,
             layout: Shape::default(),
             chunk: Shape::default(),
             raid_disks: 0,

@@ -191,6 +191,12 @@ impl Array {
         if size == config.component_size {
             return Ok(());
         }
+        if config.bitmap_at.is_some() {
+            self.place().with_name(|name| {
+                pr_warn!("{name}: the size of members does not change while there is a bitmap\n");
+            });
+            return Err(EBUSY);
+        }
         let members = config.seated_at(|place| place)?;
         let shape = Shape {
             member_size: size,
@@ -303,7 +309,12 @@ impl Array {
                 let slots = u16::try_from(slots).map_err(|_| EINVAL)?;
                 self.set_raid_disks(config, slots)
             }
-            InfoChange::Layout(_) | InfoChange::Bitmap { .. } => Err(EINVAL),
+            InfoChange::Bitmap { present: true } => self.add_default_bitmap(config),
+            InfoChange::Bitmap { present: false } => {
+                config.refuse_busy()?;
+                self.remove_bitmap(config)
+            }
+            InfoChange::Layout(_) => Err(EINVAL),
         }
     }
 

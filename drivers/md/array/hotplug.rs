@@ -11,7 +11,9 @@ use crate::{
 use kernel::{prelude::*, str::CString, sync::ArcBorrow};
 use kernel_ext::block::{limits::LimitsUpdate, major::DeviceNumber};
 use md_core::{
+    assemble::{judge_returning, Return, Seat as Chair, SlotProgress},
     format::level::Level,
+    policy::Fill,
     state::{
         clean::Change,
         member::{Env, Event, Loss, Member as State, Pending, Place, Run, Seat},
@@ -55,6 +57,43 @@ fn level_of(config: &Configuration<'_>) -> Option<Level> {
     config.running.as_ref().map(|running| running.level)
 }
 
+impl Configuration<'_> {
+    /// The slot of a member that comes back and needs only what the bitmap names; `None` when it needs everything.
+    fn slot_of_returning(&self, entry: &mut Entry) -> Result<Option<Slot>> {
+        let judged = {
+            let Some(view) = entry.view()? else {
+                return Ok(None);
+            };
+            let member = view.assembly();
+            if member.uuid != self.uuid {
+                return Ok(None);
+            }
+            let running = self.running.as_ref();
+            let bitmap = running.and_then(|running| running.bitmap.as_ref());
+            let cleared = bitmap.map(|bitmap| bitmap.events_cleared());
+            judge_returning(&member, self.events, cleared)
+        };
+        entry.fill = Fill::Full;
+        let place = match judged {
+            Return::UpToDate(place) | Return::ByBitmap(place) if place.seat == Chair::Main => place,
+            _ => return Ok(None),
+        };
+        if matches!(place.progress, SlotProgress::Upto(_)) {
+            return Ok(None);
+        }
+        entry.fill = Fill::ByBitmap;
+        Ok(Some(place.slot))
+    }
+}
+
+/// The slot that a member without one had.
+fn last_slot(entry: &Entry) -> Option<Slot> {
+    match entry.state {
+        State::Spare { last } => last,
+        _ => None,
+    }
+}
+
 impl Array {
     /// A spare gets a place, to be rebuilt there. I/O must be held back.
     pub(super) fn attach(
@@ -66,6 +105,9 @@ impl Array {
         let entry = config.members.get_mut(index).ok_or(ENODEV)?;
         let before = entry.state;
         let next = before.step(Event::Place(place), &QUIET).or_errno()?;
+        if last_slot(entry).is_none() {
+            entry.fill = Fill::Full;
+        }
         self.stack_limits(entry)?;
         entry.state = next.after(before);
         let seated = entry.seated().ok_or(EINVAL)?;
@@ -74,6 +116,15 @@ impl Array {
         let mirror = live.personality_mut().mirror_mut().ok_or(EINVAL)?;
         mirror.seat_member(seated)?;
         live.set_members(members);
+        config.tell_carriers()?;
+        if let Some(bitmap) = config
+            .running
+            .as_ref()
+            .and_then(|running| running.bitmap.as_ref())
+        {
+            // The new member has none of it.
+            bitmap.write_all();
+        }
         if let Some(entry) = config.members.get(index) {
             self.link_slot(entry);
         }
@@ -206,13 +257,13 @@ impl Array {
                 mirror.vacate(place);
             }
         }
-        Ok(())
+        config.tell_carriers()
     }
 
     /// `ADD_NEW_DISK` on a running array: the device becomes a spare.
     ///
-    /// `EINVAL` when it has no superblock, for a level that takes none, and for a re-add, which takes a bitmap;
-    /// `ENOSPC` when it is too small.
+    /// One that was a member before comes back as such, if it lacks only what the bitmap names. `EINVAL` when it is to
+    /// and cannot, when it has no superblock, and for a level that takes none; `ENOSPC` when it is too small.
     pub(crate) fn hot_add(
         this: ArcBorrow<'_, Self>,
         config: &mut Configuration<'_>,
@@ -226,7 +277,7 @@ impl Array {
             .running
             .as_ref()
             .is_some_and(|running| running.thread.is_some());
-        if !takes_spares || info.state & DiskInfo::STATE_SYNC != 0 {
+        if !takes_spares {
             return Err(EINVAL);
         }
         let mut entry = Entry::import(this, number, config.metadata)?;
@@ -236,7 +287,13 @@ impl Array {
         if entry.data.size < config.component_size {
             return Err(ENOSPC);
         }
-        entry.state = State::Spare { last: None };
+        let last = config.slot_of_returning(&mut entry)?;
+        let asked = u16::try_from(info.raid_disk).map(Slot::new).ok();
+        if info.state & DiskInfo::STATE_SYNC != 0 && (last.is_none() || last != asked) {
+            // Who asks makes it a new member then.
+            return Err(EINVAL);
+        }
+        entry.state = State::Spare { last };
         entry.set_write_mostly(info.state & DiskInfo::STATE_WRITE_MOSTLY != 0);
         entry.set_failfast(info.state & DiskInfo::STATE_FAIL_FAST != 0);
         let wanted = u32::try_from(info.number).ok().map(MemberNumber::new);

@@ -48,11 +48,7 @@ impl Config {
             md_minor: i32::try_from(number.minor()).unwrap_or(-1),
             not_persistent,
             utime: u32::try_from(self.utime).unwrap_or(u32::MAX),
-            state: if is_clean(self.state()) {
-                ArrayInfo::STATE_CLEAN
-            } else {
-                0
-            },
+            state: self.state_bits(),
             active_disks: in_sync,
             working_disks: working,
             failed_disks: faulty,
@@ -60,6 +56,16 @@ impl Config {
             layout: self.layout.now,
             chunk_size: i32::try_from(u64::from(self.chunk.now) << 9).unwrap_or(i32::MAX),
         }
+    }
+
+    fn state_bits(&self) -> i32 {
+        let running = self.running.as_ref();
+        let bit = |set: bool, bit: i32| if set { bit } else { 0 };
+        bit(is_clean(self.state()), ArrayInfo::STATE_CLEAN)
+            | bit(
+                running.is_some_and(|running| running.bitmap.is_some()),
+                ArrayInfo::STATE_BITMAP_PRESENT,
+            )
     }
 
     fn count(&self, is: impl Fn(&MemberState) -> bool) -> i32 {

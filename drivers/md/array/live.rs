@@ -19,6 +19,7 @@ use kernel::{
     pr_warn_once,
     prelude::*,
     sync::{Arc, ArcBorrow},
+    workqueue::{HasWork, WorkItem},
 };
 use kernel_ext::{
     block::{
@@ -69,14 +70,12 @@ impl Live {
     }
 
     /// Its write-intent bitmap, if it has one.
-    #[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
     #[inline]
     pub(crate) fn bitmap(&self) -> Option<&dyn Backend> {
         self.bitmap.as_deref()
     }
 
     /// Its write-intent bitmap is another now, or none.
-    #[allow(dead_code, reason = "no kind of bitmap is implemented yet")]
     pub(super) fn set_bitmap(&mut self, bitmap: Option<Arc<dyn Backend>>) {
         self.bitmap = bitmap;
     }
@@ -99,6 +98,26 @@ impl Live {
     /// The members that I/O goes to are others now.
     pub(super) fn set_members(&mut self, members: KVec<Arc<Member>>) {
         self.members = members;
+    }
+
+    /// The members that I/O goes to.
+    pub(crate) fn members(&self) -> impl Iterator<Item = &Arc<Member>> {
+        self.members.iter()
+    }
+
+    /// Has a worker submit writes that wait for their bitmap. Any context.
+    pub(crate) fn queue_marking<W>(&self, work: Arc<W>)
+    where
+        W: WorkItem<Pointer = Arc<W>> + HasWork<W> + Send + Sync + 'static,
+    {
+        if let Some(member) = self.members.first() {
+            // It is queued only while it is not.
+            let _ = member
+                .array
+                .registry
+                .marked_writes
+                .enqueue::<Arc<W>, 0>(work);
+        }
     }
 
     /// Whether the array admits I/O, and whether it is clean.

@@ -78,6 +78,8 @@ pub(crate) struct Registry {
     gone: CondVar,
     /// Removes arrays that went with their last user, who may hold locks that a removal takes.
     removals: OwnedQueue,
+    /// Submits writes that waited for their bitmap.
+    pub(crate) marked_writes: OwnedQueue,
     mdp_major: Atomic<u32>,
     /// Which passes wait for which.
     pub(crate) turns: Arc<Turns>,
@@ -124,6 +126,7 @@ impl Registry {
     pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
         let removals = OwnedQueue::new(c"md_misc")?;
         let turns = Turns::new()?;
+        let marked_writes = OwnedQueue::new(c"md_bitmap")?;
         Arc::pin_init(
             pin_init!(Self {
                 creating <- new_mutex!(()),
@@ -135,6 +138,7 @@ impl Registry {
                 gone <- new_condvar!(),
                 removals,
                 turns,
+                marked_writes,
                 mdp_major: Atomic::new(0),
                 events,
             }),

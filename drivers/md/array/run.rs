@@ -11,10 +11,8 @@ use super::{
     Array, Configuration,
 };
 use crate::{
-    control::{
-        params::START_RO,
-        sysfs::{bitmap::COMMON, redundancy::REDUNDANCY},
-    },
+    bitmap::Backend,
+    control::{params::START_RO, sysfs::redundancy::REDUNDANCY},
     error::OrErrno,
     log::Text,
     member::{entry::Entry, Member},
@@ -24,18 +22,18 @@ use crate::{
     },
     sync::{thread::Syncer, Syncing},
 };
+use core::num::NonZeroI64;
 use kernel::{prelude::*, str::CString, sync::Arc};
 use kernel_ext::{
     block::disk::ReadOnly,
     module::ModuleRef,
     sync::kthread::{Thread, Waker},
-    sysfs::Uevent,
 };
 use md_core::{
     assemble::{elect, Candidate, CandidateIndex},
     format::{
         level::Level,
-        sb1::{ArrayState, CrashLog, ResyncPoint},
+        sb1::{ArrayState, CrashLog, MemberState, ResyncPoint},
     },
     layout::mirror::Placement,
     state::{
@@ -73,6 +71,8 @@ pub(crate) struct Running {
     pub(crate) mirror: Option<Layout>,
     /// Requests that wait for the thread.
     pub(super) failures: Option<Arc<Failures>>,
+    /// The write-intent bitmap, if it has one.
+    pub(crate) bitmap: Option<Arc<dyn Backend>>,
     /// The passes of a level that has any.
     pub(crate) sync: Option<SyncSide>,
     /// The thread, for a level that can lose members. Dropping it waits for it: not with the configuration locked.
@@ -114,7 +114,6 @@ impl Array {
         } else {
             start
         };
-        config.refuse_unimplemented()?;
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
         let shape = config.shape()?;
@@ -160,7 +159,7 @@ impl Array {
                 .with_name(|name| pr_warn!("{name}: {}\n", Text(reason)));
             EINVAL
         })?;
-        let (state, created, uuid) = {
+        let (state, created, uuid, bitmap_at) = {
             let view = config
                 .members
                 .get(freshest)
@@ -168,9 +167,11 @@ impl Array {
                 .view()?
                 .ok_or(EINVAL)?;
             let assembly = view.assembly();
-            (assembly.array, view.created(), assembly.uuid)
+            let bitmap_at = bitmap_of(&view.member());
+            (assembly.array, view.created(), assembly.uuid, bitmap_at)
         };
         config.adopt(&state);
+        config.bitmap_at = bitmap_at;
         config.ctime = created;
         config.uuid = uuid;
         self.keep_only_chosen(config, &candidates)?;
@@ -244,6 +245,11 @@ impl Array {
             ArraySize::Fixed(size) if size <= offered => size,
             ArraySize::Fixed(_) => return Err(EINVAL),
         };
+        if personality.level() == Level::Raid1 && config.degraded() + 1 == config.raid_disks {
+            // One copy alone agrees with itself.
+            config.resync_start = Sector::MAX;
+        }
+        let bitmap = self.load_bitmap(name, config, &personality)?;
         let tracking = Tracking::new(state, kept(&personality), config.metadata_kind())?;
         let thread = config.start_thread(name, &personality)?;
         let mut running = Running {
@@ -254,6 +260,7 @@ impl Array {
             offered,
             mirror: personality.mirror().map(|mirror| *mirror.layout()),
             failures: personality.mirror().map(|mirror| mirror.failures().clone()),
+            bitmap: bitmap.clone(),
             sync: self.start_sync(name, config, &personality)?,
             thread: None,
             _module: module,
@@ -264,26 +271,19 @@ impl Array {
             // Of the last chunk of a raid10 only whole ones are used.
             config.component_size = layout.member_size();
         }
-        let live = Live::new(personality, config.in_slots()?, tracking, waker)?;
+        let mut live = Live::new(personality, config.in_slots()?, tracking, waker)?;
+        live.set_bitmap(bitmap.clone());
         for entry in &config.members {
             // What was read from the device before may be older than what the array writes.
             entry.device().sync()?;
             entry.device().invalidate();
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
-        if running.level == Level::Raid1 && config.degraded() + 1 == config.raid_disks {
-            // One copy alone agrees with itself.
-            config.resync_start = Sector::MAX;
-        }
         running.tracking.set_resynced(config.resync_start);
         *config.live_mut()? = Some(live);
         config.running = Some(running);
         config.set_max_read_errors(MAX_READ_ERRORS);
-        self.place().with_directory(|directory| {
-            if directory.add_group(&COMMON).is_ok() {
-                directory.uevent(Uevent::Change);
-            }
-        });
+        self.show_bitmap(bitmap.as_ref());
         for entry in &config.members {
             self.link_slot(entry);
         }
@@ -357,6 +357,7 @@ impl Array {
         config.keep_progress();
         // One that waits, for its turn or to go on, would do so for ever.
         config.interrupt_pass();
+        config.settle_bitmap();
         config.leave_clean();
         if let Some(running) = &config.running {
             // Who waits for a range finds that there is no array any more.
@@ -364,9 +365,7 @@ impl Array {
         }
         drop(config.live_mut()?.take());
         config.retired = config.running.take();
-        // Their functions take no lock of the array, so waiting for them here is safe.
-        self.place()
-            .with_directory(|directory| directory.remove_group(&COMMON));
+        self.hide_bitmap();
         self.unlink_slots(config);
         self.place().with_disk(|disk| {
             disk.set_capacity_and_notify(0);
@@ -390,6 +389,7 @@ impl Array {
         ) {
             config.keep_progress();
             config.interrupt_pass();
+            config.settle_bitmap();
             config.leave_clean();
         }
         if let Some(running) = &config.running {
@@ -478,6 +478,14 @@ impl Configuration<'_> {
     }
 }
 
+/// Where the superblock of a member says that the bitmap is.
+fn bitmap_of(member: &MemberState) -> Option<NonZeroI64> {
+    match member.crash_log {
+        CrashLog::Bitmap(place) => Some(place.offset.into()),
+        CrashLog::None | CrashLog::Ppl(_) => None,
+    }
+}
+
 /// Whether the writes of a level make the array dirty.
 fn kept(personality: &Personality) -> Kept {
     if personality.mirror().is_some() {
@@ -563,23 +571,6 @@ impl Config {
             MetadataVersion::External(_) => Metadata::External,
             MetadataVersion::V0 { .. } | MetadataVersion::V1 { .. } => Metadata::Native,
         }
-    }
-
-    /// `EINVAL` for what would be wrong after the array was run without keeping it: a bitmap.
-    fn refuse_unimplemented(&self) -> Result {
-        for entry in &self.members {
-            let Some(view) = entry.view()? else {
-                continue;
-            };
-            if matches!(view.member().crash_log, CrashLog::Bitmap(_)) {
-                pr_warn!(
-                    "{}: bitmaps are not implemented yet\n",
-                    Text(entry.device().name())
-                );
-                return Err(EINVAL);
-            }
-        }
-        Ok(())
     }
 
     /// The members that have a slot, for I/O that all of them get.

@@ -27,6 +27,7 @@ use md_core::{
         },
         BlockSize,
     },
+    policy::Fill,
     state::{
         array::{Access, Array as State},
         clean::{Before, Change, Dirtiness, Role as Placing, Settled, SuperUpdate},
@@ -166,13 +167,34 @@ impl Config {
         let Ok(array) = self.array_state(state) else {
             return Written::All;
         };
-        let mut written = Written::All;
+        let mut written = self.write_bitmap_super();
         for index in 0..self.members.len() {
             if self.is_due(index, &update) && self.write_superblock(index, &array).is_err() {
                 written = Written::NotAll;
             }
         }
         written
+    }
+
+    /// The superblock of the bitmap is never behind those of the members: older ones would make it out of date.
+    fn write_bitmap_super(&self) -> Written {
+        self.tell_bitmap();
+        let bitmap = self
+            .running
+            .as_ref()
+            .and_then(|running| running.bitmap.as_ref());
+        if let Some(bitmap) = bitmap {
+            bitmap.update_super();
+        }
+        let failed = |entry: &Entry| {
+            entry.member.health() == Health::Failing
+                && !matches!(entry.state, MemberKind::Faulty { .. })
+        };
+        if self.members.iter().any(failed) {
+            Written::NotAll
+        } else {
+            Written::All
+        }
     }
 
     /// Whether a member gets the update.
@@ -241,7 +263,11 @@ impl Config {
         array: &ArrayState,
     ) -> Result {
         let entry = self.members.get(index).ok_or(EINVAL)?;
-        let member = entry.description(superblock)?;
+        let described = entry.description(superblock)?;
+        let member = MemberState {
+            crash_log: self.crash_log(described.crash_log),
+            ..described
+        };
         let sectors = match superblock {
             Superblock::None => return Ok(()),
             Superblock::V0(block) => {
@@ -274,7 +300,10 @@ impl Config {
             created: SbTime::new(self.ctime, 0).unwrap_or_default(),
             preferred_minor: self.preferred_minor,
             patch_version: 0,
-            bitmap: InternalBitmap::Absent,
+            bitmap: match self.bitmap_at {
+                Some(_) => InternalBitmap::Present,
+                None => InternalBitmap::Absent,
+            },
         };
         record
             .write(block, self.members.iter().map(Entry::seat_v0), index)
@@ -319,9 +348,13 @@ impl Entry {
         let read = view.member();
         Ok(MemberState {
             progress: match self.state {
-                MemberKind::Rebuilding { upto, .. } => Progress::Recovering {
-                    upto: Sectors::new(upto.get()),
-                },
+                MemberKind::Rebuilding { upto, .. } => {
+                    let upto = Sectors::new(upto.get());
+                    match self.fill {
+                        Fill::ByBitmap => Progress::RecoveringByBitmap { upto },
+                        Fill::Full => Progress::Recovering { upto },
+                    }
+                }
                 _ => Progress::Settled,
             },
             superblock: read.superblock,

@@ -7,6 +7,7 @@
 
 use super::{Array, Configuration};
 use crate::{
+    bitmap::Backend,
     log::Text,
     member::{marks::Mark, Health},
 };
@@ -39,8 +40,12 @@ impl Service {
 
 impl Work for Service {
     fn run(&self, _me: &Me) {
-        if let Ok(mut config) = self.0.configure() {
+        let bitmap = self.0.configure().ok().and_then(|mut config| {
             config.serve();
+            config.bitmap_at_work()
+        });
+        if let Some(bitmap) = bitmap {
+            bitmap.daemon();
         }
     }
 }
@@ -68,13 +73,39 @@ impl Configuration<'_> {
             self.due = Change::Devices;
         }
         self.note_marks();
+        self.tell_bitmap();
         self.calm_down();
         self.record();
         if let Some(settling) = settling {
             settling.settle();
         }
         self.announce_state(state);
+        self.heed_bitmap();
         self.wake_syncer();
+    }
+
+    /// The bitmap may have found chunks that a pass must look at.
+    fn heed_bitmap(&self) {
+        let bitmap = self
+            .running
+            .as_ref()
+            .and_then(|running| running.bitmap.as_ref());
+        if bitmap.is_some_and(|bitmap| bitmap.conditions().take_pass_request()) {
+            self.look_for_work();
+        }
+    }
+
+    /// The bitmap that has something to clear now and then; none while nothing may be written.
+    fn bitmap_at_work(&self) -> Option<Arc<dyn Backend>> {
+        let running = self.running.as_ref()?;
+        let writable = matches!(
+            running.tracking.state(),
+            State::Running {
+                access: Access::Writable(_),
+                ..
+            }
+        );
+        running.bitmap.clone().filter(|_| writable)
     }
 
     /// Something may be due that a pass does.
@@ -154,8 +185,12 @@ impl Configuration<'_> {
             }
         );
         if let Some(thread) = &running.thread {
-            let again = (waits || (pending && delay != 0)).then(|| msecs_to_jiffies(delay));
-            thread.set_period(again);
+            let again = (waits || (pending && delay != 0)).then_some(delay);
+            let bitmap = self.bitmap_at_work();
+            let daemon = bitmap.and_then(|bitmap| bitmap.daemon_due());
+            let daemon = daemon.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX));
+            let period = Iterator::chain(again.into_iter(), daemon).min();
+            thread.set_period(period.map(msecs_to_jiffies));
         }
     }
 
@@ -276,6 +311,8 @@ impl Configuration<'_> {
         }
         config.due = Change::Devices;
         config.renumber_v0();
+        // Before the failure is recorded: a write that the member missed ends after that, and leaves its marks.
+        config.tell_bitmap();
         if let Some(sync) = config
             .running
             .as_ref()

@@ -7,7 +7,7 @@
 //! changes without the configuration, I/O and passes, is looked at when it is asked for.
 
 use super::{config::Config, run::SyncSide, tracking::Tracking, Array, Configuration};
-use crate::{member::entry::Entry, sync::Syncing};
+use crate::{bitmap::Backend, member::entry::Entry, sync::Syncing};
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::block::major::DeviceNumber;
 use md_core::{
@@ -22,7 +22,7 @@ use md_core::{
     words::{
         array::MetadataVersion,
         ioctl::{ArrayInfo, DiskInfo},
-        mdstat::{Geometry, MemberView, Reads, Role, SlotHealth, SyncLine},
+        mdstat::{BitmapView, Geometry, MemberView, Reads, Role, SlotHealth, SyncLine},
         name::ShortText,
     },
 };
@@ -84,6 +84,7 @@ pub(crate) struct Member {
 /// What is asked of a running array without its configuration.
 pub(crate) struct Running {
     tracking: Arc<Tracking>,
+    bitmap: Option<Arc<dyn Backend>>,
     sync: Option<Arc<Syncing>>,
 }
 
@@ -112,6 +113,7 @@ impl Status {
             has_shape: config.has_shape(),
             running: running.map(|running| Running {
                 tracking: running.tracking.clone(),
+                bitmap: running.bitmap.clone(),
                 sync: running.sync.as_ref().map(SyncSide::syncing),
             }),
         })
@@ -127,6 +129,18 @@ impl Status {
         self.running
             .as_ref()
             .map(|running| running.tracking.state())
+    }
+
+    /// What `/proc/mdstat` counts of the bitmap.
+    pub(crate) fn bitmap(&self) -> Option<BitmapView<'static>> {
+        let stats = self.running.as_ref()?.bitmap.as_ref()?.stats()?;
+        Some(BitmapView {
+            used_pages: stats.used_pages,
+            pages: stats.pages,
+            page_bytes: u32::try_from(kernel::page::PAGE_SIZE).unwrap_or(u32::MAX),
+            chunk_bytes: stats.chunk.to_bytes().unwrap_or(u64::MAX),
+            file: None,
+        })
     }
 
     /// What `/proc/mdstat` says of passes.

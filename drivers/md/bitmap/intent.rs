@@ -52,6 +52,9 @@ impl WriteIntent {
             Intent::Write => bitmap.start_write(range)?,
             Intent::Discard => bitmap.start_discard(range)?,
         };
+        if bitmap.conditions().take_thread_call() {
+            live.wake_thread();
+        }
         Ok(Self(Some(Held {
             live: live.clone(),
             range,
@@ -90,7 +93,7 @@ impl Drop for Held {
             Intent::Write => bitmap.end_write(self.range, hold),
             Intent::Discard => bitmap.end_discard(self.range, hold),
         }
-        if bitmap.conditions().wants_pass() {
+        if bitmap.conditions().take_thread_call() {
             self.live.wake_thread();
         }
     }

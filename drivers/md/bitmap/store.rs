@@ -127,6 +127,11 @@ impl Store {
         Ok(())
     }
 
+    /// Whether a carrier is such.
+    pub(super) fn has_carrier(&self, is: impl Fn(&Carrier) -> bool) -> bool {
+        self.carriers().iter().any(is)
+    }
+
     fn carriers(&self) -> Arc<KVec<Carrier>> {
         self.carriers.lock().clone()
     }

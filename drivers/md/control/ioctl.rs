@@ -64,6 +64,9 @@ fn begin_stop(this: &Array) -> Result<Closing<'_>> {
 }
 
 fn with_configuration(this: ArcBorrow<'_, Array>, ioctl: Ioctl, argument: usize) -> Result {
+    if ioctl == Ioctl::SetArrayInfo {
+        this.await_no_request()?;
+    }
     let mut config = this.reconfigure()?;
     let result = configuring(this, &mut config, ioctl, argument);
     drop(config);

@@ -67,7 +67,7 @@ fn print(out: &mut Printer<'_>, array: &Array) -> fmt::Result {
         name: array.name.as_str(),
         metadata: listing.metadata,
         run,
-        bitmap: None,
+        bitmap: status.bitmap(),
     };
     print_array(out, &view, members, listing.slots())
 }

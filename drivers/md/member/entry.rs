@@ -26,6 +26,7 @@ use kernel_ext::{
 use md_core::{
     assemble::Verdict,
     format::sb1::{DataPlace, Progress, Role},
+    policy::Fill,
     state::member::{Member as State, Place, Record, Seat},
     units::{Events, MemberNumber, Sector, Sectors, Slot},
     words::{
@@ -58,6 +59,8 @@ pub(crate) struct Entry {
     pub(crate) events: Events,
     /// Where its bad blocks are recorded, if it has a place for that.
     pub(super) log: Option<Log>,
+    /// What it lacks when it is not in sync: what the bitmap names if it once was, else all.
+    pub(crate) fill: Fill,
     state_file: Option<Dirent>,
     bad_blocks_files: [Option<Dirent>; 2],
     directory: Option<Kobject<Member>>,
@@ -102,6 +105,7 @@ impl Entry {
             replaces: false,
             events: Events::ZERO,
             log: None,
+            fill: Fill::Full,
             state_file: None,
             bad_blocks_files: [None, None],
             directory: None,
@@ -182,6 +186,10 @@ impl Entry {
             Some(slot) => State::InSync(self.place_in(slot)),
             None => State::Spare { last: None },
         };
+        self.fill = match slot {
+            Some(_) => Fill::ByBitmap,
+            None => Fill::Full,
+        };
     }
 
     /// The place it would have in a slot.
@@ -218,6 +226,10 @@ impl Entry {
                         JudgedSeat::Main => Seat::Main,
                         JudgedSeat::Replacement => Seat::Replacement,
                     },
+                };
+                self.fill = match judged.progress {
+                    SlotProgress::InSync | SlotProgress::UptoByBitmap(_) => Fill::ByBitmap,
+                    SlotProgress::Upto(_) => Fill::Full,
                 };
                 match judged.progress {
                     SlotProgress::InSync => State::InSync(place),

@@ -15,6 +15,7 @@ use kernel_ext::{
 use md_core::{
     assemble,
     format::{
+        extents::Extents,
         sb0::{self, Sb0},
         sb1::{self, BadBlockLog, CrashLog, Device, MemberState, MinorVersion, Role, Sb1},
         BlockSize, NewFeatures,
@@ -227,6 +228,14 @@ impl View<'_> {
         match self {
             Self::V0(sb) => *sb.member(),
             Self::V1(sb) => *sb.member(),
+        }
+    }
+
+    /// Where everything is on a member of so many sectors.
+    pub(crate) fn extents(&self, device: Sectors) -> Extents {
+        match self {
+            Self::V0(sb) => Extents::of_sb0(sb, device),
+            Self::V1(sb) => Extents::of_sb1(sb, device),
         }
     }
 

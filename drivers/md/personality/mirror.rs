@@ -11,6 +11,7 @@
 pub(crate) mod barrier;
 mod discard;
 pub(crate) mod failures;
+mod marking;
 mod mend;
 mod narrow;
 mod raid1;
@@ -39,6 +40,7 @@ use kernel_ext::{
     },
     sync::gated::Entered,
 };
+use marking::Marking;
 use md_core::{
     format::level::Level,
     layout::mirror::Placement,
@@ -66,6 +68,7 @@ pub(crate) struct Mirror {
     replacements: u16,
     barriers: Barriers,
     failures: Arc<Failures>,
+    marking: Arc<Marking>,
     reads: FanPool<Read>,
     writes: FanPool<Write>,
     /// Discards of whole stripes, for a layout that has any.
@@ -96,6 +99,7 @@ impl Mirror {
             replacements: 0,
             barriers: Barriers::new()?,
             failures: Failures::new()?,
+            marking: Marking::new()?,
             reads: FanPool::new(RESERVE, 1)?,
             writes: FanPool::new(RESERVE, legs)?,
             stripes: match &layout {

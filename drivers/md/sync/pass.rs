@@ -5,10 +5,11 @@
 use super::{turns::Ticket, Syncing};
 use crate::{
     array::{live::Live, Array},
+    bitmap::{Backend, Outcome, SyncAnswer},
     control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
     personality::mirror::{
         barrier,
-        resync::{Engine, Mode, Turn, Upcoming, Window},
+        resync::{Engine, Mode, Part, Turn, Upcoming, Window},
         Mirror,
     },
 };
@@ -25,7 +26,7 @@ use md_core::{
     mirror::route::Cursor,
     policy::{Checkpoint, Millis, OtherIo, Pace, SyncLimits, SyncUnit, Throttle},
     state::pass::Action,
-    units::{Sector, Sectors},
+    units::{Sector, SectorRange, Sectors},
     words::sync::{Limit, SyncMax},
 };
 
@@ -43,6 +44,11 @@ pub(super) struct Job {
     pub(super) end: Sector,
     /// Keeps others on the same disks waiting until the consequences of this pass are drawn.
     pub(super) _ticket: Ticket,
+    pub(super) bitmap: Option<Arc<dyn Backend>>,
+    /// All of it is to be done, whatever the bitmap says.
+    pub(super) full: bool,
+    /// The sectors it goes over are those of the array, which are those of the bitmap.
+    pub(super) over_array: bool,
 }
 
 /// How a pass ended.
@@ -87,6 +93,9 @@ impl Running {
         let mut windows = KVec::with_capacity(DEPTH, GFP_KERNEL)?;
         for _ in 0..DEPTH {
             windows.push(None, GFP_KERNEL)?;
+        }
+        if let Some(bitmap) = &job.bitmap {
+            bitmap.begin_pass(job.action);
         }
         let syncing = &job.syncing;
         syncing.position.store(job.start.get(), Relaxed);
@@ -135,6 +144,7 @@ impl Running {
             }
         }
         let complete = !self.failed && self.next.at >= self.job.end;
+        self.tell_bitmap(complete);
         // What failed lies somewhere behind the last record.
         let done = if self.failed {
             self.checkpoint.recorded
@@ -148,6 +158,13 @@ impl Running {
             Ended::Early
         };
         (self.job, ended)
+    }
+
+    /// A request did not do what it was to do, or it is not known whether it did.
+    fn abort(&self, window: &Window) {
+        if let (Some(bitmap), Some(range)) = (&self.job.bitmap, window.range()) {
+            bitmap.end_sync(range, Outcome::Aborted);
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -195,6 +212,9 @@ impl Running {
             Turn::Failed => self.failed = true,
         }
         if let Some(window) = self.windows.get_mut(index).and_then(Option::take) {
+            if self.failed {
+                self.abort(&window);
+            }
             self.in_flight = self.in_flight.saturating_sub(1);
             let advance = window.advance.get();
             self.job.syncing.in_flight.fetch_sub(advance, Relaxed);
@@ -208,17 +228,19 @@ impl Running {
             let Some(index) = free else {
                 return;
             };
+            let cursor = self.next;
             match self.upcoming() {
                 Some(Upcoming::Part(part, next)) => {
                     self.next = next;
-                    self.begin(index, Window::new(index, part));
+                    if self.is_wanted(&part) {
+                        self.begin(index, Window::new(index, part));
+                    }
                 }
-                Some(Upcoming::Skip(next)) => {
-                    let advance = next.at.distance_from(self.next.at);
-                    self.next = next;
-                    self.watch(advance.unwrap_or(Sectors::ZERO));
-                }
+                Some(Upcoming::Skip(next)) => self.pass_over(next),
                 Some(Upcoming::Blocked(_) | Upcoming::End) | None => return,
+            }
+            if self.next == cursor {
+                return;
             }
             self.job.syncing.position.store(self.next.at.get(), Relaxed);
         }
@@ -235,6 +257,46 @@ impl Running {
         in_flight.fetch_add(advance.get(), Relaxed);
         self.turn(index, turn);
         self.watch(advance);
+    }
+
+    /// What the bitmap says of the sectors of the array at `at`, if there is one that matters.
+    fn ask(&self, at: Sector) -> Option<SyncAnswer> {
+        let bitmap = self.job.bitmap.as_ref()?;
+        let answer = match bitmap.skip_sync(at, self.job.action) {
+            Sectors::ZERO => bitmap.start_sync(at),
+            sectors => SyncAnswer {
+                needed: false,
+                sectors,
+            },
+        };
+        Some(SyncAnswer {
+            needed: answer.needed || self.job.full,
+            ..answer
+        })
+    }
+
+    /// Whether a part has to be done. One of a pass over the array was asked about before.
+    fn is_wanted(&self, part: &Part) -> bool {
+        self.job.over_array || self.ask(part.array()).is_none_or(|answer| answer.needed)
+    }
+
+    /// Nothing is to be done up to there.
+    fn pass_over(&mut self, next: Cursor) {
+        self.next = next;
+        self.checkpoint.position = next.at;
+    }
+
+    /// Tells the bitmap how far the pass came, and that it has ended. Nothing is under way.
+    fn tell_bitmap(&self, complete: bool) {
+        let Some(bitmap) = &self.job.bitmap else {
+            return;
+        };
+        let here = SectorRange::new(self.next.at, Sectors::new(1)).filter(|_| !complete);
+        if let Some(here) = here {
+            // Its chunk was not done to the end.
+            bitmap.end_sync(here, Outcome::Aborted);
+        }
+        bitmap.end_pass();
     }
 
     /// Where the pass is to pause.
@@ -260,7 +322,14 @@ impl Running {
         if self.job.syncing.is_stopping() {
             return None;
         }
-        let limit = self.job.end.min(self.pause_at());
+        let mut limit = self.job.end.min(self.pause_at());
+        let asked = self.job.over_array.then(|| self.ask(self.next.at));
+        if let Some(answer) = asked.flatten() {
+            limit = limit.min(self.next.at.saturating_add(answer.sectors));
+            if !answer.needed {
+                return Some(Upcoming::Skip(Cursor::new(limit)));
+            }
+        }
         loop {
             match Mirror::upcoming(&live, self.job.action, self.next, limit) {
                 Upcoming::Blocked(at) if self.in_flight == 0 => barrier::let_through(&live, at),
@@ -363,6 +432,9 @@ impl Running {
         self.checkpoint.recorded = done;
         self.checkpoint.recorded_at = now;
         self.job.syncing.completed.store(done.get(), Relaxed);
+        if let Some(bitmap) = self.job.bitmap.as_ref().filter(|_| self.job.over_array) {
+            bitmap.checkpoint(done);
+        }
         self.job.checkpoint(done);
         self.job.syncing.notify_completed();
     }

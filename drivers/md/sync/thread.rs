@@ -19,6 +19,8 @@ use kernel_ext::{
     sync::kthread::{Me, Thread, Work},
 };
 use md_core::{
+    format::level::Level,
+    policy::Fill,
     state::{
         array::{Access as ArrayAccess, Array as State},
         clean::Change,
@@ -102,6 +104,12 @@ impl Syncer {
             start,
             end,
             _ticket: ticket,
+            bitmap: config
+                .running
+                .as_ref()
+                .and_then(|running| running.bitmap.clone()),
+            full: config.is_full(pass.action),
+            over_array: config.level() != Some(Level::Raid10) || pass.action != Action::Recover,
         })
     }
 
@@ -202,6 +210,8 @@ impl Configuration<'_> {
             _ => None,
         };
         let start = match pass.action {
+            // The bitmap says what is to be done, wherever it is.
+            Action::Resync if self.has_bitmap() => Sector::ZERO,
             Action::Resync => self.resync_start,
             Action::Recover => self
                 .members
@@ -217,6 +227,22 @@ impl Configuration<'_> {
             .and_then(|running| running.mirror.as_ref());
         let end = layout.map_or(Sector::ZERO, |layout| Mirror::extent(layout, pass.action));
         (start.min(end), end)
+    }
+
+    fn has_bitmap(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.bitmap.is_some())
+    }
+
+    /// Whether all is to be done, whatever the bitmap says: an administrator wants it so, or a member has nothing yet.
+    fn is_full(&self, action: Action) -> bool {
+        match action {
+            Action::Check | Action::Repair => true,
+            Action::Resync | Action::Reshape => false,
+            Action::Recover | Action::LazyRecover => self.members.iter().any(|entry| {
+                matches!(entry.state, MemberKind::Rebuilding { .. }) && entry.fill == Fill::Full
+            }),
+        }
     }
 
     /// Copies agree up to there.
@@ -282,7 +308,18 @@ impl Configuration<'_> {
             // Those that are not being rebuilt stay what they are.
             if let Ok(next) = step {
                 entry.state = next.after(entry.state);
+                entry.fill = Fill::ByBitmap;
                 entry.notify_state();
+            }
+        }
+        if self.tell_carriers().is_err() {
+            pr_warn!("no memory to tell a bitmap of its members\n");
+        }
+        if self.degraded() == 0 {
+            // The bitmap forgets what those that are not here have missed.
+            for entry in &mut self.members {
+                let forgotten = entry.state.step(MemberEvent::Forget, &QUIET);
+                entry.state = forgotten.map_or(entry.state, |next| next.after(entry.state));
             }
         }
         self.retire_replaced();

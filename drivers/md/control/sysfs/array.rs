@@ -224,9 +224,10 @@ pub(super) static CONSISTENCY_POLICY: Attribute<Array> = writable(
 fn consistency_policy_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     let config = this.configure()?;
     let policy = if let Some(running) = &config.running {
-        match running.sync {
-            Some(_) => ConsistencyPolicy::Resync,
-            None => ConsistencyPolicy::None,
+        match (&running.bitmap, &running.sync) {
+            (Some(_), _) => ConsistencyPolicy::Bitmap,
+            (None, Some(_)) => ConsistencyPolicy::Resync,
+            (None, None) => ConsistencyPolicy::None,
         }
     } else if config.ppl {
         ConsistencyPolicy::Ppl

@@ -22,10 +22,10 @@ use md_core::{
         admit::Held,
         sync::{Event, Sync},
     },
-    units::Sector,
+    units::{BitmapChunk, Sector},
     words::{
         number::{parse_u64, Radix},
-        sync::{parse_force_parallel, parse_sync_min, Limit, SyncAction, SyncMax},
+        sync::{parse_force_parallel, parse_sync_min, ChunkRanges, Limit, SyncAction, SyncMax},
     },
 };
 
@@ -46,6 +46,7 @@ pub(crate) static REDUNDANCY: Group<Array> = Group::new(
         Some(&SYNC_MAX),
         Some(&SUSPEND_LO),
         Some(&SUSPEND_HI),
+        Some(&BITMAP_SET_BITS),
         Some(&DEGRADED),
         None,
     ],
@@ -229,6 +230,19 @@ fn hold(this: &Array, text: &[u8], change: fn(Held, Sector) -> Held) -> Result {
     let config = this.reconfigure()?;
     let tracking = &config.running.as_ref().ok_or(EINVAL)?.tracking;
     tracking.set_held(change(tracking.held(), Sector::new(sector)));
+    Ok(())
+}
+
+static BITMAP_SET_BITS: Attribute<Array> =
+    Attribute::new(c"bitmap_set_bits", 0o200, None, Some(bitmap_set_bits_store));
+
+/// Nothing is marked when a part of what is written makes no sense, or names chunks that there are not.
+fn bitmap_set_bits_store(this: This<'_>, text: &[u8]) -> Result {
+    let bitmap = this.bitmap().get().ok_or(EINVAL)?;
+    let chunks = BitmapChunk::new(bitmap.chunks());
+    for range in ChunkRanges::parse(text, chunks).or_errno()? {
+        bitmap.mark_dirty(range.first.get(), range.last.get())?;
+    }
     Ok(())
 }
 

@@ -231,6 +231,18 @@ impl Counter {
         }
     }
 
+    /// Its chunk may differ, whoever says so: it needs a sync, and its bit is to be set.
+    #[must_use]
+    pub const fn needed(self) -> Self {
+        match self {
+            Self::Clear | Self::Aged => Self::loaded(Need::Needed),
+            Self::Set { need, writes } => Self::Set {
+                need: need.with_need(),
+                writes,
+            },
+        }
+    }
+
     /// A write wants to start.
     pub const fn start_write(self) -> StartWrite {
         let one = Self::Set {
@@ -481,6 +493,16 @@ mod tests {
         }
         let again = Counter::loaded(Need::Again).end_sync(Outcome::Done);
         assert_eq!(again, (Counter::loaded(Need::Needed), Daemon::Leave));
+    }
+
+    #[test]
+    fn what_is_said_to_differ_needs_a_sync_and_keeps_its_writes() {
+        for counter in all() {
+            let next = counter.needed();
+            assert_eq!(next.start_sync(Health::Complete).1, Sync::Needed);
+            let count = |c: Counter| (c.to_word() & COUNT_MAX).max(SET);
+            assert_eq!(count(next), count(counter));
+        }
     }
 
     #[test]

@@ -133,7 +133,12 @@ impl TimeBase {
     /// A pause of whole seconds, as superblocks store it; 0 becomes the shortest there is.
     pub const fn from_seconds(seconds: u32) -> Self {
         // Widening; `From` is not const.
-        match NonZeroU64::new(seconds as u64 * 1000) {
+        Self::from_ms(seconds as u64 * 1000)
+    }
+
+    /// A pause of so many milliseconds; 0 becomes the shortest there is.
+    pub const fn from_ms(ms: u64) -> Self {
+        match NonZeroU64::new(ms) {
             Some(ms) => Self(ms),
             None => Self(NonZeroU64::MIN),
         }

@@ -4,7 +4,12 @@
 //! way of writes.
 
 use super::{
-    super::single::fit, barrier, barrier::WritePass, seat::Copy, write::Write, Layout, Mirror,
+    super::single::fit,
+    barrier,
+    barrier::WritePass,
+    seat::Copy,
+    write::{intent_of, Write},
+    Layout, Mirror,
 };
 use crate::{
     array::{live::Live, tracking::Writing},
@@ -74,9 +79,13 @@ impl Mirror {
         let Some(bio) = fit(bio, stripes.length) else {
             return;
         };
-        match pool.alloc(bio, Write::new(pass, writing), Wait::Yes) {
+        let Ok(intent) = intent_of(live, &bio) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        let write = Write::new(intent, pass, writing);
+        match pool.alloc(bio, write, Wait::Yes) {
             Ok(mut fan) => match self.add_runs(&mut fan, stripes) {
-                Ok(()) => fan.submit(),
+                Ok(()) => self.submit_marked(fan),
                 Err(error) => fan.complete(error.into()),
             },
             Err((bio, _)) => bio.end(Status::AGAIN),

@@ -29,7 +29,7 @@ use md_core::{
     layout::mirror::Placement,
     mirror::route::{array_piece, member_piece, Bounds, Cursor, Piece, Route},
     state::{member::Place, pass::Action},
-    units::{Sector, Sectors},
+    units::{Sector, SectorRange, Sectors},
     words::mdstat::Reads,
 };
 
@@ -209,6 +209,11 @@ impl Window {
             found: Sectors::ZERO,
             spoiled: false,
         }
+    }
+
+    /// Its sectors, in the array.
+    pub(crate) fn range(&self) -> Option<SectorRange> {
+        SectorRange::new(self.start, self.length())
     }
 
     pub(super) fn length(&self) -> Sectors {
@@ -421,6 +426,13 @@ pub(crate) struct Part {
     sectors: u32,
     target: Option<Place>,
     advance: Sectors,
+}
+
+impl Part {
+    /// Where it begins, in the array.
+    pub(crate) fn array(&self) -> Sector {
+        self.array
+    }
 }
 
 /// What is next in a pass.

@@ -2,15 +2,17 @@
 
 //! Writes: every copy gets them, in one request.
 //!
-//! A write is acknowledged when all copies have it. One that failed is tried again block by block ([`narrow`]); what
-//! fails again is bad, or the copy is given up. The write waits until that is on media: otherwise a crash could bring
-//! back what the copy held before as good.
+//! A write is submitted when media say that its chunks may differ ([`marking`]), and acknowledged when all copies have
+//! it. One that failed is tried again block by block ([`narrow`]); what fails again is bad, or the copy is given up. The
+//! write waits until that is on media: otherwise a crash could bring back what the copy held before as good.
 //!
+//! [`marking`]: super::marking
 //! [`narrow`]: super::narrow
 
 use super::{
     super::single::fit,
     barrier::WritePass,
+    marking::Marking,
     read::{ending, sent_fail_fast},
     seat::Copy,
     walk::Located,
@@ -18,8 +20,10 @@ use super::{
 };
 use crate::{
     array::{live::Live, tracking::Writing},
+    bitmap::{Intent, WriteIntent},
     member::{marks::Mark, Health},
 };
+use kernel::error::code::EINVAL;
 use kernel_ext::{
     alloc::mempool::Wait,
     block::{
@@ -37,11 +41,13 @@ use md_core::{
         Place,
     },
     policy::FailFast,
-    units::{Sector, Sectors},
+    units::{Sector, SectorRange, Sectors},
 };
 
-/// A write under way. Fields are dropped in this order: the bucket is left before the array may become clean.
+/// A write under way. Fields are dropped in this order: the bitmap may forget it and the bucket is left before the
+/// array may become clean.
 pub(crate) struct Write {
+    intent: WriteIntent,
     pub(super) pass: WritePass,
     _writing: Writing,
     /// A copy that had failed was written in the end, block by block.
@@ -137,13 +143,19 @@ fn outcome(fan: &Fan<Write>) -> Status {
 }
 
 impl Write {
-    /// A write in its bucket.
-    pub(super) fn new(pass: WritePass, writing: Writing) -> Self {
+    /// A write in its bucket, whose chunks are marked.
+    pub(super) fn new(intent: WriteIntent, pass: WritePass, writing: Writing) -> Self {
         Self {
+            intent,
             pass,
             _writing: writing,
             rescued: false,
         }
+    }
+
+    /// Whether media say that its chunks may differ.
+    pub(super) fn is_marked(&self) -> bool {
+        self.intent.is_on_media()
     }
 
     /// The failure of its copies is recorded: the write ends with what the others have.
@@ -171,7 +183,11 @@ impl Mirror {
         if plan == Planned::Fail(length) {
             return bio.end(Status::IO_ERROR);
         }
-        match self.writes.alloc(bio, Write::new(pass, writing), Wait::Yes) {
+        let Ok(intent) = intent_of(live, &bio) else {
+            return bio.end(Status::IO_ERROR);
+        };
+        let write = Write::new(intent, pass, writing);
+        match self.writes.alloc(bio, write, Wait::Yes) {
             Ok(fan) => self.send(fan, start),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
@@ -256,7 +272,17 @@ impl Mirror {
                 Err(error) => return fan.complete(error.into()),
             }
         }
-        fan.submit();
+        self.submit_marked(fan);
+    }
+
+    /// Submits a write when its chunks are marked on media.
+    #[inline]
+    pub(super) fn submit_marked(&self, fan: Fan<Write>) {
+        if fan.is_marked() {
+            fan.submit();
+        } else {
+            Marking::park(&self.marking, fan);
+        }
     }
 }
 
@@ -276,6 +302,17 @@ fn wait_recorded(live: &Entered<Live>, copy: Located<'_>, length: Sectors) {
     let tracking = live.tracking();
     live.wake_thread();
     tracking.wait(|| tracking.is_broken() || !copy.seat.holds_back(copy.at, length));
+}
+
+/// Has the bitmap mark the chunks of a write. May sleep.
+pub(super) fn intent_of(live: &Entered<Live>, bio: &Bio) -> kernel::error::Result<WriteIntent> {
+    let length = Sectors::new(u64::from(bio.sectors()));
+    let range = SectorRange::new(Sector::new(bio.sector()), length).ok_or(EINVAL)?;
+    let intent = match bio.op() {
+        Op::Discard => Intent::Discard,
+        _ => Intent::Write,
+    };
+    WriteIntent::begin(live, range, intent)
 }
 
 /// No write is behind: that takes a bitmap.

@@ -271,6 +271,25 @@ impl Extents {
         Some(bitmap.reserved.min(room))
     }
 
+    /// How many sectors a bitmap may have that begins at `start`, up to whatever comes next on the member: the log of
+    /// bad blocks, too, unless it lies in the lockless bitmap there is. `None` when `start` is not free.
+    pub fn room_for_bitmap(&self, start: Sector) -> Option<Sectors> {
+        let is_other = |area: Area| area != Area::Bitmap;
+        let taken = Area::FIRM
+            .iter()
+            .filter(|&&area| is_other(area))
+            .filter_map(|&area| self.range(area).ok().flatten())
+            .any(|range| range.start() <= start && start < range.end());
+        let room = self.room_at(start, is_other);
+        let log = self.log.filter(|log| log.range.start() > start);
+        let inside = matches!(self.log_use(), Ok(LogUse::InsideLocklessBitmap(_)));
+        let to_log = log
+            .filter(|_| !inside)
+            .and_then(|log| log.range.start().distance_from(start));
+        let room = to_log.map_or(room, |to_log| room.min(to_log));
+        (!taken && !room.is_zero()).then_some(room)
+    }
+
     /// How long the data may become without touching anything behind it.
     pub fn data_room(&self) -> Sectors {
         let data = [Area::Data, Area::NewData, Area::Journal];
