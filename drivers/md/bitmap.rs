@@ -12,7 +12,6 @@
 
 pub(crate) mod classic;
 mod intent;
-#[allow(dead_code, reason = "its files come with the groups of bitmaps")]
 pub(crate) mod llbitmap;
 mod store;
 
@@ -153,7 +152,7 @@ pub(crate) enum Hold {
     #[default]
     None,
     /// Pages of a lockless bitmap that the daemon stays out of.
-    Pages(llbitmap::Inside),
+    Pages(#[expect(dead_code, reason = "kept for its drop")] llbitmap::Inside),
 }
 
 /// One write-intent bitmap of one running array, covering the sectors that a resync walks over.

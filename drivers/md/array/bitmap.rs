@@ -72,7 +72,10 @@ impl BitmapSlot {
 
     /// Shows the files of every array that runs, those of a kind of bitmap, or none of that.
     fn show(&self, directory: &Kobject<Array>, kind: Option<BitmapKind>) {
-        use crate::control::sysfs::bitmap::{COMMON, INTERNAL};
+        use crate::control::sysfs::{
+            bitmap::{COMMON, INTERNAL},
+            llbitmap::LLBITMAP,
+        };
         let common = kind != Some(BitmapKind::Llbitmap);
         if common && !self.has_directory.xchg(true, Full) && directory.add_group(&COMMON).is_err() {
             pr_warn!("md/bitmap cannot be shown\n");
@@ -82,14 +85,19 @@ impl BitmapSlot {
         if kind == Some(BitmapKind::Bitmap) && directory.merge_group(&INTERNAL).is_err() {
             pr_warn!("the files of a bitmap cannot be shown\n");
         }
+        if !common && directory.add_group(&LLBITMAP).is_err() {
+            pr_warn!("md/llbitmap cannot be shown\n");
+        }
         directory.uevent(Uevent::Change);
     }
 
     /// Takes away the files of a kind of bitmap.
     fn hide(&self, directory: &Kobject<Array>, kind: BitmapKind) {
-        use crate::control::sysfs::bitmap::INTERNAL;
-        if kind == BitmapKind::Bitmap {
-            directory.unmerge_group(&INTERNAL);
+        use crate::control::sysfs::{bitmap::INTERNAL, llbitmap::LLBITMAP};
+        match kind {
+            BitmapKind::None => {}
+            BitmapKind::Bitmap => directory.unmerge_group(&INTERNAL),
+            BitmapKind::Llbitmap => directory.remove_group(&LLBITMAP),
         }
     }
 }
@@ -294,7 +302,7 @@ impl Config {
     ) -> Result<Arc<dyn Backend>> {
         let kind = match kind {
             Some(kind) => kind,
-            None => bitmap::kind_on_media(name, self.carriers(offset)?)?,
+            None => bitmap::kind_on_media(name, self.carriers(offset, BitmapKind::Bitmap)?)?,
         };
         let setting = Setting {
             name,
@@ -306,7 +314,7 @@ impl Config {
             health: self.health(),
             events: self.events,
             redundancy: Redundancy::Mirror,
-            carriers: self.carriers(offset)?,
+            carriers: self.carriers(offset, kind)?,
         };
         let bitmap = bitmap::create(kind, setting)?;
         bitmap
@@ -315,11 +323,11 @@ impl Config {
         Ok(bitmap)
     }
 
-    /// The members that have a slot, as a bitmap at so many sectors from the superblocks sees them.
-    fn carriers(&self, offset: NonZeroI64) -> Result<KVec<Carrier>> {
+    /// The members that have a slot, as a bitmap of a kind sees them that is so many sectors from the superblocks.
+    fn carriers(&self, offset: NonZeroI64, kind: BitmapKind) -> Result<KVec<Carrier>> {
         let mut carriers = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
         for entry in &self.members {
-            if let Some(carrier) = entry.carrier(offset)? {
+            if let Some(carrier) = entry.carrier(offset, kind)? {
                 carriers.push(carrier, GFP_KERNEL)?;
             }
         }
@@ -371,7 +379,7 @@ impl Config {
             .as_ref()
             .and_then(|running| running.bitmap.as_ref());
         if let (Some(bitmap), Some(offset)) = (bitmap, self.bitmap_at) {
-            bitmap.set_carriers(self.carriers(offset)?);
+            bitmap.set_carriers(self.carriers(offset, bitmap.kind())?);
             self.tell_bitmap();
         }
         Ok(())
@@ -401,10 +409,11 @@ impl Config {
 }
 
 impl Entry {
-    /// The member as a bitmap at so many sectors from its superblock sees it; `None` when it has no slot or has failed.
+    /// The member as a bitmap of a kind sees it that is so many sectors from its superblock; `None` when it has no slot or
+    /// has failed.
     ///
     /// `EINVAL` when the place is not on the device, or somebody else's.
-    fn carrier(&self, offset: NonZeroI64) -> Result<Option<Carrier>> {
+    fn carrier(&self, offset: NonZeroI64, kind: BitmapKind) -> Result<Option<Carrier>> {
         let in_sync = match self.state {
             MemberKind::InSync(_) => true,
             MemberKind::Rebuilding { .. } => false,
@@ -420,7 +429,11 @@ impl Entry {
             .superblock
             .checked_offset(offset.get())
             .ok_or(EINVAL)?;
-        let room = extents.room_for_bitmap(start).ok_or(EINVAL)?;
+        let room = match kind {
+            BitmapKind::Llbitmap => extents.room_for_lockless(start),
+            BitmapKind::None | BitmapKind::Bitmap => extents.room_for_bitmap(start),
+        };
+        let room = room.ok_or(EINVAL)?;
         Ok(Some(Carrier {
             member: self.member.clone(),
             start,

@@ -25,7 +25,7 @@ use kernel::{
     pr_warn_once,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Full, Relaxed},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         Arc, Mutex,
     },
     time::{msecs_to_jiffies, Jiffies},
@@ -80,6 +80,8 @@ struct Core {
     barrier_idle: Atomic<u32>,
     /// When the daemon comes next, in jiffies; zero when it need not.
     next: Atomic<Jiffies>,
+    /// Media say still that the bitmap was never used.
+    fresh: Atomic<bool>,
     /// Held by who cleans cells.
     cleaning: Pin<KBox<Mutex<()>>>,
 }
@@ -111,6 +113,14 @@ impl Core {
         })
     }
 
+    /// The page of a run of chunks and their bytes, when that is one page: what a write covers, most of the time.
+    #[inline]
+    fn one_page(&self, span: ChunkSpan) -> Option<(&Page, Range<usize>)> {
+        let (page, first) = self.place(span.first())?;
+        let (other, last) = self.place(span.last())?;
+        core::ptr::eq(page, other).then_some((page, first..last + 1))
+    }
+
     /// Does `action` to the cells of a run of chunks.
     fn act(&self, span: ChunkSpan, action: CellAction) -> Asked {
         let env = self.env();
@@ -132,30 +142,44 @@ impl Core {
     }
 
     /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them.
+    #[inline]
     fn enter(&self, span: ChunkSpan, action: CellAction) -> Result<(Inside, Asked)> {
-        let (env, until) = (self.env(), self.busy_until());
-        let mut pages = self.each(span);
-        let (page, range) = pages.next().ok_or(EINVAL)?;
+        let Some((page, range)) = self.one_page(span) else {
+            return self.enter_all(span, action);
+        };
         let first = page.gate.enter_wait();
-        page.touch(until);
-        let is_marked =
-            action == CellAction::StartWrite && range.clone().all(|at| page.is_marked(at));
-        let mut asked = Asked::NOTHING;
-        if !is_marked {
-            asked = page.act(range, action, &env, self.unit);
-        }
-        let mut rest = KVec::new();
-        for (page, range) in pages {
-            let _no_io = NoIo::enter();
-            rest.push(page.gate.enter_wait(), GFP_KERNEL)?;
-            page.touch(until);
-            asked = asked.and(page.act(range, action, &env, self.unit));
-        }
+        page.touch(self.busy_until());
+        let asked = self.act_inside(page, range, action);
         let inside = Inside {
             _first: first,
+            _rest: KVec::new(),
+        };
+        Ok((inside, asked))
+    }
+
+    /// As [`Core::enter`], for any number of pages, in their order, as the daemon takes them.
+    fn enter_all(&self, span: ChunkSpan, action: CellAction) -> Result<(Inside, Asked)> {
+        let _no_io = NoIo::enter();
+        let (until, mut rest, mut asked) = (self.busy_until(), KVec::new(), Asked::NOTHING);
+        for (page, range) in self.each(span) {
+            rest.push(page.gate.enter_wait(), GFP_KERNEL)?;
+            page.touch(until);
+            asked = asked.and(self.act_inside(page, range, action));
+        }
+        let inside = Inside {
+            _first: rest.pop().ok_or(EINVAL)?,
             _rest: rest,
         };
         Ok((inside, asked))
+    }
+
+    /// Does `action` to cells of a page that the caller is inside of. Without a lock for a write that needs no change.
+    #[inline]
+    fn act_inside(&self, page: &Page, range: Range<usize>, action: CellAction) -> Asked {
+        if action == CellAction::StartWrite && range.clone().all(|at| page.is_marked(at)) {
+            return Asked::NOTHING;
+        }
+        page.act(range, action, &self.env(), self.unit)
     }
 
     /// Writes all that is due, and waits for it. May sleep; not for who submits I/O of the array.
@@ -181,7 +205,9 @@ impl Core {
         let mut header = self.header.lock();
         self.write_due()?;
         header.events = self.conditions.events();
+        // The count of events may go back by one when the array becomes clean again.
         let cleared = self.cleared.load(Acquire).min(header.events.get());
+        self.cleared.store(cleared, Release);
         header.events_cleared = Events::new(cleared);
         header.daemon_sleep_s =
             NonZeroU32::new(self.daemon_sleep.load(Relaxed)).unwrap_or(NonZeroU32::MIN);
@@ -199,12 +225,9 @@ impl Core {
         header.encode(&mut bytes).map_err(|_| EINVAL)?;
         page.cells().store(0, &bytes);
         batch.write(0, page.cells(), self.unit.first().into_iter())?;
-        batch.wait()
-    }
-
-    /// Whether media say still that the bitmap was never used.
-    fn is_fresh(&self) -> bool {
-        self.header.lock().kind == Kind::LocklessFirstUse
+        batch.wait()?;
+        self.fresh.store(false, Relaxed);
+        Ok(())
     }
 }
 
@@ -259,9 +282,15 @@ impl Backend for Lockless {
     }
 
     fn is_on_media(&self, range: SectorRange) -> bool {
-        let span = self.core.geometry.touched(range);
-        let mut pages = span.into_iter().flat_map(|span| self.core.each(span));
-        pages.all(|(page, range)| page.is_settled(&range, self.core.unit))
+        let Some(span) = self.core.geometry.touched(range) else {
+            return true;
+        };
+        let is_settled =
+            |(page, range): (&Page, Range<usize>)| page.is_settled(&range, self.core.unit);
+        match self.core.one_page(span) {
+            Some(one) => is_settled(one),
+            None => self.core.each(span).all(is_settled),
+        }
     }
 
     fn end_write(&self, _range: SectorRange, hold: Hold) {
@@ -275,7 +304,7 @@ impl Backend for Lockless {
     fn write_out(&self) -> Result {
         self.core.write_due()?;
         // A crash would have the bitmap made anew, without the marks.
-        if self.core.is_fresh() {
+        if self.core.fresh.load(Relaxed) {
             self.core.write_header()?;
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 mod array;
 pub(crate) mod bitmap;
+pub(crate) mod llbitmap;
 mod member;
 pub(crate) mod redundancy;
 mod shape;

@@ -12,10 +12,7 @@
 //!    without what it missed;
 //! 4. the cells become clean, in memory, then on media.
 
-use super::{
-    page::{Page, Unit},
-    seconds, Core,
-};
+use super::{page::Page, seconds, Core};
 use kernel::{
     prelude::*,
     sync::{
@@ -81,8 +78,9 @@ impl Core {
         let turns = || self.pages.iter().map(|page| (&**page, turn(page, now)));
         let mut again = turns().any(|(_, turn)| turn == Turn::Later);
         if self.conditions.health() == Health::Degraded {
-            // Missing members need what is dirty.
-            return Again::Yes;
+            // Missing members need what is dirty: it stays so until they are back.
+            let is_used = turns().any(|(_, turn)| turn != Turn::Leave);
+            return if is_used { Again::Yes } else { Again::No };
         }
         let mut due = turns()
             .filter(|(_, turn)| *turn == Turn::Clean)

@@ -37,9 +37,7 @@ impl Lockless {
         let name = CString::try_from_fmt(fmt!("{}_bitmap", setting.name))?;
         let core = Core::load(setting)?;
         let daemon = Thread::start(&name, Daemon(core.clone()))?;
-        let this = Arc::new(Self { core, daemon }, GFP_KERNEL)?;
-        this.rouse();
-        Ok(this)
+        Ok(Arc::new(Self { core, daemon }, GFP_KERNEL)?)
     }
 }
 
@@ -71,6 +69,7 @@ impl Core {
             header.reserved = DEFAULT_SPACE.min(store.room());
         }
         let pages = pages(&store, &geometry)?;
+        let first_use = (header.kind == Kind::LocklessFirstUse).then(|| contents(&header));
         let core = Self {
             conditions: Conditions::new(setting.health, setting.events),
             geometry,
@@ -83,27 +82,27 @@ impl Core {
             daemon_sleep: Atomic::new(header.daemon_sleep_s.get()),
             barrier_idle: Atomic::new(BARRIER_IDLE),
             next: Atomic::new(0),
+            fresh: Atomic::new(header.kind == Kind::LocklessFirstUse),
             header: KBox::pin_init(new_mutex!(header), GFP_KERNEL)?,
             cleaning: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
         };
-        core.judge(name, &header, freshness);
+        match first_use {
+            Some(contents) => core.begin_anew(contents),
+            None => core.judge(name, freshness),
+        }
         Ok(Arc::new(core, GFP_KERNEL)?)
     }
 
-    /// What the cells mean now, after whatever happened since they were written.
-    fn judge(&self, name: &str, header: &BitmapSb, freshness: Freshness) {
-        if header.kind == Kind::LocklessFirstUse {
-            let contents = if header.state.contains(StateBits::CLEAN) {
-                Contents::AssumedClean
-            } else {
-                Contents::Unknown
-            };
-            for page in &self.pages {
-                page.fill(initial(self.redundancy, contents));
-                page.mark_all(self.unit);
-            }
-            return;
+    /// The bitmap is used for the first time: what media say of cells means nothing.
+    fn begin_anew(&self, contents: Contents) {
+        for page in &self.pages {
+            page.fill(initial(self.redundancy, contents));
+            page.mark_all(self.unit);
         }
+    }
+
+    /// What the cells mean now, after whatever happened since they were written.
+    fn judge(&self, name: &str, freshness: Freshness) {
         let action = match freshness {
             Freshness::Fresh => Action::Reload,
             Freshness::Stale => {
@@ -118,6 +117,15 @@ impl Core {
         if asked.pass {
             self.conditions.request_pass();
         }
+    }
+}
+
+/// What a new bitmap is told of the members' data.
+fn contents(header: &BitmapSb) -> Contents {
+    if header.state.contains(StateBits::CLEAN) {
+        Contents::AssumedClean
+    } else {
+        Contents::Unknown
     }
 }
 

@@ -9,7 +9,7 @@ use md_core::{
         geometry::ChunkSpan,
     },
     state::pass::Action,
-    units::{Sector, SectorRange, Sectors},
+    units::{BitmapChunk, Sector, SectorRange, Sectors},
 };
 
 /// Chunks that are looked at in one go.
@@ -37,17 +37,18 @@ impl Core {
         let Some(first) = self.geometry.chunk_of(at) else {
             return Sectors::ZERO;
         };
-        let rest = ChunkSpan::new(first, self.geometry.all().last());
-        let chunks = rest.into_iter().flat_map(ChunkSpan::iter).take(LOOK);
-        let skipped = chunks
-            .map_while(|chunk| {
-                let (page, at) = self.place(chunk)?;
-                (visit(page.cell(at), pass, health) == Visit::Skip).then_some(chunk)
-            })
-            .last();
-        let end = skipped.and_then(|chunk| self.geometry.sectors_of(chunk));
-        let length = end.and_then(|range| range.end().distance_from(at));
-        length.unwrap_or(Sectors::ZERO)
+        let mut upto = at;
+        for chunk in (first.get()..self.geometry.chunks()).take(LOOK) {
+            let chunk = BitmapChunk::new(chunk);
+            let skipped = self
+                .place(chunk)
+                .is_some_and(|(page, at)| visit(page.cell(at), pass, health) == Visit::Skip);
+            match self.geometry.sectors_of(chunk) {
+                Some(range) if skipped => upto = range.end(),
+                _ => break,
+            }
+        }
+        upto.distance_from(at).unwrap_or(Sectors::ZERO)
     }
 }
 
@@ -97,25 +98,23 @@ impl Lockless {
 
     /// Everything below `upto` was synced: chunks that are wholly below have ended.
     pub(super) fn synced_below(&self, upto: Sector) {
-        let Some(span) = self.core.geometry.below(upto) else {
-            return;
-        };
+        if let Some(span) = self.core.geometry.below(upto) {
+            self.finish(span);
+        }
+    }
+
+    /// The pass has ended. What it did not come to the end of was left as aborted; the rest is done.
+    pub(super) fn end(&self) {
+        self.finish(self.core.geometry.all());
+    }
+
+    fn finish(&self, span: ChunkSpan) {
         let asked = self.core.act(span, CellAction::EndSync);
         if asked.daemon {
             for (page, _) in self.core.each(span) {
                 page.hurry();
             }
         }
-        self.answer(asked);
-        // A member that did not take it has failed.
-        let _ = self.core.write_due();
-    }
-
-    /// The pass has ended: what it did not come to the end of is to be done again.
-    pub(super) fn end(&self) {
-        let asked = self
-            .core
-            .act(self.core.geometry.all(), CellAction::AbortSync);
         self.answer(asked);
         // A member that did not take it has failed.
         let _ = self.core.write_due();

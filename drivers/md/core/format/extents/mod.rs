@@ -271,9 +271,18 @@ impl Extents {
         Some(bitmap.reserved.min(room))
     }
 
-    /// How many sectors a bitmap may have that begins at `start`, up to whatever comes next on the member: the log of
-    /// bad blocks, too, unless it lies in the lockless bitmap there is. `None` when `start` is not free.
+    /// How many sectors a classic bitmap may have that begins at `start`, up to whatever comes next on the member, the log
+    /// of bad blocks included. `None` when `start` is not free.
     pub fn room_for_bitmap(&self, start: Sector) -> Option<Sectors> {
+        let room = self.room_for_lockless(start)?;
+        let log = self.log.filter(|log| log.range.start() > start);
+        let to_log = log.and_then(|log| log.range.start().distance_from(start));
+        Some(to_log.map_or(room, |to_log| room.min(to_log)))
+    }
+
+    /// The same for a lockless bitmap. mdadm 4.6 puts the log of bad blocks inside it, so that does not count: such a log is
+    /// absent ([`LogUse::InsideLocklessBitmap`]).
+    pub fn room_for_lockless(&self, start: Sector) -> Option<Sectors> {
         let is_other = |area: Area| area != Area::Bitmap;
         let taken = Area::FIRM
             .iter()
@@ -281,12 +290,6 @@ impl Extents {
             .filter_map(|&area| self.range(area).ok().flatten())
             .any(|range| range.start() <= start && start < range.end());
         let room = self.room_at(start, is_other);
-        let log = self.log.filter(|log| log.range.start() > start);
-        let inside = matches!(self.log_use(), Ok(LogUse::InsideLocklessBitmap(_)));
-        let to_log = log
-            .filter(|_| !inside)
-            .and_then(|log| log.range.start().distance_from(start));
-        let room = to_log.map_or(room, |to_log| room.min(to_log));
         (!taken && !room.is_zero()).then_some(room)
     }
 
