@@ -45,8 +45,8 @@ impl Work for Daemon {
         let core = &self.0;
         let (now, next) = (jiffies(), core.next.load(Acquire));
         if next != 0 && next <= now {
-            // Cells that become dirty from here on have it come again.
-            core.next.store(0, Release);
+            // Cells that become dirty from here on have it come again. Full: those that did before are seen below.
+            core.next.xchg(0, Full);
             if core.clean(|page, now| page.freshness().turn(now)) == Again::Yes {
                 core.arm();
             }
@@ -159,7 +159,7 @@ impl Core {
         for page in &self.pages {
             page.hurry();
         }
-        self.next.store(0, Relaxed);
+        self.next.xchg(0, Full);
         // What is not clean is synced after the next start.
         let _ = self.clean(|_, _| Turn::Clean);
         let _ = self.write_due();
