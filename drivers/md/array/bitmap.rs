@@ -409,8 +409,8 @@ impl Config {
 }
 
 impl Entry {
-    /// The member as a bitmap of a kind sees it that is so many sectors from its superblock; `None` when it has no slot or
-    /// has failed.
+    /// The member as a bitmap of a kind sees it that is so many sectors from its superblock; `None` when it has no slot
+    /// or has failed.
     ///
     /// `EINVAL` when the place is not on the device, or somebody else's.
     fn carrier(&self, offset: NonZeroI64, kind: BitmapKind) -> Result<Option<Carrier>> {

@@ -173,8 +173,8 @@ impl Array {
 
     /// Uses another part of each member of a running mirror, all that there is for `None`. I/O must be held back.
     ///
-    /// `EINVAL` for a level that uses what there is, a layout that depends on it, or when the array would be smaller than
-    /// it is set to be, `ENOSPC` when a member is too small, `EBUSY` while a pass is under way.
+    /// `EINVAL` for a level that uses what there is, a layout that depends on it, or when the array would be smaller
+    /// than it is set to be, `ENOSPC` when a member is too small, `EBUSY` while a pass is under way.
     pub(crate) fn set_member_size(
         &self,
         config: &mut Configuration<'_>,

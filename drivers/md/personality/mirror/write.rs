@@ -3,8 +3,8 @@
 //! Writes: every copy gets them, in one request.
 //!
 //! A write is submitted when media say that its chunks may differ ([`marking`]), and acknowledged when all copies have
-//! it. One that failed is tried again block by block ([`narrow`]); what fails again is bad, or the copy is given up. The
-//! write waits until that is on media: otherwise a crash could bring back what the copy held before as good.
+//! it. One that failed is tried again block by block ([`narrow`]); what fails again is bad, or the copy is given up.
+//! The write waits until that is on media: otherwise a crash could bring back what the copy held before as good.
 //!
 //! [`marking`]: super::marking
 //! [`narrow`]: super::narrow

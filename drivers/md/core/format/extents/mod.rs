@@ -271,8 +271,8 @@ impl Extents {
         Some(bitmap.reserved.min(room))
     }
 
-    /// How many sectors a classic bitmap may have that begins at `start`, up to whatever comes next on the member, the log
-    /// of bad blocks included. `None` when `start` is not free.
+    /// How many sectors a classic bitmap may have that begins at `start`, up to whatever comes next on the member, the
+    /// log of bad blocks included. `None` when `start` is not free.
     pub fn room_for_bitmap(&self, start: Sector) -> Option<Sectors> {
         let room = self.room_for_lockless(start)?;
         let log = self.log.filter(|log| log.range.start() > start);
@@ -280,8 +280,8 @@ impl Extents {
         Some(to_log.map_or(room, |to_log| room.min(to_log)))
     }
 
-    /// The same for a lockless bitmap. mdadm 4.6 puts the log of bad blocks inside it, so that does not count: such a log is
-    /// absent ([`LogUse::InsideLocklessBitmap`]).
+    /// The same for a lockless bitmap. mdadm 4.6 puts the log of bad blocks inside it, so that does not count: such a
+    /// log is absent ([`LogUse::InsideLocklessBitmap`]).
     pub fn room_for_lockless(&self, start: Sector) -> Option<Sectors> {
         let is_other = |area: Area| area != Area::Bitmap;
         let taken = Area::FIRM
