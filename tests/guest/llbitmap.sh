@@ -34,12 +34,10 @@ idle() {
 	await "sync_action" idle cat $MD/sync_action
 }
 
-# area DEVICE: the byte where its bitmap begins: 8 sectors behind a superblock at sector 8.
-area() { echo $((16 * 512)); }
-
-# on_media DEVICE CHUNK: the byte of a chunk on a member.
+# on_media DEVICE CHUNK: the byte of a chunk on a member, whose bitmap begins 8 sectors behind a superblock at sector 8.
 on_media() {
-	dd if="$1" bs=4k count=40 iflag=direct status=none | od -An -tu1 -j $(($(area "$1") + 1024 + $2)) -N 1 | tr -d ' '
+	local at=$((16 * 512 + 1024 + $2))
+	dd if="$1" bs=512 count=1 skip=$((at / 512)) iflag=direct status=none | od -An -tu1 -j $((at % 512)) -N 1 | tr -d ' '
 }
 
 # sectors DEVICE: sectors written to a device so far.

@@ -37,6 +37,9 @@ use md_core::{
 /// Pages that are suspended together.
 const GROUP: usize = 8;
 
+/// Seconds that the daemon waits at least for writers to leave a page, which takes a grace period of RCU to find out.
+const PATIENCE: u32 = 5;
+
 /// The daemon's work.
 pub(super) struct Daemon(pub(super) Arc<Core>);
 
@@ -115,7 +118,7 @@ impl Core {
 
     /// Keeps writers out of a page. `None` when those inside do not leave.
     fn suspend<'a>(&self, page: &'a Page) -> Option<Suspended<'a>> {
-        let limit: Jiffies = seconds(self.daemon_sleep.load(Relaxed));
+        let limit: Jiffies = seconds(self.daemon_sleep.load(Relaxed).max(PATIENCE));
         let suspension = page.gate.suspend(limit).inspect_err(|_| {
             pr_warn!("a bitmap page is not left by writers in time\n");
         });
