@@ -103,8 +103,8 @@ for version in 0.90 1.0 1.2; do
 	[[ $(leg /dev/vda 40000) != $(leg /dev/vdb 40000) ]] || fail "the old space was resynced"
 	offset=$(mdadm --examine /dev/vda | awk '/Data Offset/ { print $4 }')
 	for member in a b; do
-		dd if=/dev/vd$member bs=512 iflag=direct skip=$((${offset:-0} + 40000)) count=$((size - 40000)) status=none |
-			sha256sum >/tmp/new-$member
+		dd if=/dev/vd$member bs=1M iflag=direct,skip_bytes,count_bytes skip=$(((${offset:-0} + 40000) * 512)) \
+			count=$(((size - 40000) * 512)) status=none | sha256sum >/tmp/new-$member
 	done
 	cmp /tmp/new-a /tmp/new-b || fail "the new space differs"
 	refuses ENOSPC 100000000 $MD/component_size

@@ -161,8 +161,8 @@ mdadm --quiet --stop /dev/md0
 mdadm --quiet --zero-superblock /dev/vda /dev/vdc
 before=$(sectors vdd)
 mdadm --quiet --assemble /dev/md0 /dev/vdb /dev/vdd
+becomes "last_sync_action" resync $MD/last_sync_action
 idle
-same "last_sync_action" resync "$(cat $MD/last_sync_action)"
 copied=$(($(sectors vdd) - before))
 ((copied >= CHUNK && copied < CHUNK + 2000)) || fail "$copied sectors were written to vdd"
 same "need sync" 0 "$(bits 'need sync')"
