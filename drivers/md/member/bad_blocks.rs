@@ -239,7 +239,7 @@ impl Member {
         self.bad_blocks.add(range(bad), Ack::Acknowledged)
     }
 
-    /// These sectors of its device hold data of the array again.
+    /// These sectors of its device hold data of the array again. Not in an interrupt.
     pub(crate) fn note_good(&self, good: SectorRange) {
         // Without room for the split the rest of the entry stays bad, which is safe.
         let _ = self.bad_blocks.remove(range(good));

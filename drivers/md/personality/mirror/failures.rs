@@ -7,8 +7,8 @@
 //!
 //! * Reads: a worker sends them to another copy at once, and then mends the copies that could not be read
 //!   ([`mend`](super::mend)).
-//! * Writes: another worker finds out block by block what is bad ([`narrow`](super::narrow)); it is another one because
-//!   the first waits for writes. Then they wait for the array's thread to record what was found.
+//! * Writes: another worker finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again; it
+//!   is another one because the first waits for writes. Then they wait for the array's thread to record what was found.
 
 use super::{mend::Spot, narrow::narrow, read::Read, write::Write};
 use crate::{array::live::Live, member::Member};
@@ -65,6 +65,7 @@ impl WorkItem<2> for Failures {
 
     fn run(this: Arc<Self>) {
         for fan in this.torn.take_all() {
+            Write::heal(&fan);
             let live = fan.live().clone();
             this.park_write(narrow(fan), &live);
         }
@@ -92,7 +93,7 @@ impl Failures {
         let _ = member.workers().enqueue::<_, 1>(self.clone());
     }
 
-    /// A write that failed on `member`. Any context.
+    /// A write that failed on `member`, or made good what was bad there. Any context.
     pub(super) fn park_torn(self: &Arc<Self>, fan: Fan<Write>, member: &Member) {
         self.torn.push(fan);
         // As above.

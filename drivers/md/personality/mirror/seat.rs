@@ -166,9 +166,14 @@ impl Seat {
         })
     }
 
-    /// A write to it went well: what was bad there is good.
+    /// Whether something of it is bad there. Any context.
+    pub(super) fn has_bad(&self, start: Sector, length: Sectors) -> bool {
+        self.known(start, length) != Known::Good
+    }
+
+    /// A write to it went well: what was bad there is good. Not in an interrupt.
     pub(super) fn heal(&self, start: Sector, length: Sectors) -> bool {
-        if self.known(start, length) == Known::Good {
+        if !self.has_bad(start, length) {
             return false;
         }
         if let Some(range) = SectorRange::new(self.on_device(start), length) {

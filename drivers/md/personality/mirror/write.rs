@@ -14,7 +14,7 @@ use super::{
     barrier::WritePass,
     marking::Marking,
     read::{ending, sent_fail_fast},
-    seat::Copy,
+    seat::{Copy, Seat},
     walk::Located,
     Mirror,
 };
@@ -58,18 +58,24 @@ impl Request for Write {
     type Leg = Copy;
 
     fn finish(fan: Fan<Self>) {
-        let mut failed = None;
+        let mut unfinished = None;
         for leg in fan.legs() {
-            if leg.op() == Op::Discard {
+            let is_unfinished = if leg.op() == Op::Discard {
                 // Devices may ignore it.
+                false
             } else if leg.status().is_ok() {
-                fan.heal(&leg);
+                fan.seat_to_heal(&leg).is_some()
             } else if ending(leg.status(), leg.flags()) == Ending::Error {
                 fan.failed(&leg);
-                failed = Some(leg.target().member.clone());
+                true
+            } else {
+                false
+            };
+            if is_unfinished {
+                unfinished = Some(leg.target().member.clone());
             }
         }
-        let Some(member) = failed else {
+        let Some(member) = unfinished else {
             let status = outcome(&fan);
             return fan.complete(status);
         };
@@ -87,20 +93,22 @@ impl Write {
         self.pass.live()
     }
 
-    /// A copy was written.
+    /// The seat of a copy that was written where it was bad. Any context.
     #[inline]
-    fn heal(&self, leg: &Leg<'_, Self>) {
+    fn seat_to_heal(&self, leg: &Leg<'_, Self>) -> Option<&Seat> {
         let copy = leg.target();
         if !copy.member.has_bad_blocks() {
-            return;
+            return None;
         }
-        if let Some(seat) = self
-            .pass
-            .mirror()
-            .and_then(|mirror| mirror.seat(copy.place))
-        {
-            if seat.heal(copy.at, copy.length) {
-                self.live().wake_thread();
+        let seat = self.pass.mirror()?.seat(copy.place)?;
+        seat.has_bad(copy.at, copy.length).then_some(seat)
+    }
+
+    /// What was written where it was bad is good. The array's thread is to record that; not in an interrupt.
+    pub(super) fn heal(fan: &Fan<Self>) {
+        for leg in fan.legs().filter(|leg| leg.status().is_ok()) {
+            if let Some(seat) = fan.seat_to_heal(&leg) {
+                seat.heal(leg.target().at, leg.target().length);
             }
         }
     }
