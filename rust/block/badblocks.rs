@@ -129,16 +129,16 @@ impl BadBlocks {
         fits.then_some(()).ok_or(ENOSPC)
     }
 
-    /// Removes a range. Not in an interrupt, nor with interrupts disabled: it enables them. `ENOSPC` when that would split
-    /// an entry and there is no room for another.
+    /// Removes a range. Not in an interrupt, nor with interrupts disabled: it enables them. `ENOSPC` when that would
+    /// split an entry and there is no room for another.
     pub fn remove(&self, range: Range) -> Result {
         // SAFETY: The list is initialised.
         let fits = unsafe { bindings::badblocks_clear(self.raw.get(), range.start, range.sectors) };
         fits.then_some(()).ok_or(ENOSPC)
     }
 
-    /// Acknowledges all that was in the list when [`BadBlocks::copy`] was called last and did not change since. Not in an
-    /// interrupt, nor with interrupts disabled: it enables them.
+    /// Acknowledges all that was in the list when [`BadBlocks::copy`] was called last and did not change since. Not
+    /// in an interrupt, nor with interrupts disabled: it enables them.
     pub fn ack_all(&self) {
         // SAFETY: The list is initialised.
         unsafe { bindings::ack_all_badblocks(self.raw.get()) };

@@ -7,8 +7,9 @@
 //!
 //! * Reads: a worker sends them to another copy at once, and then mends the copies that could not be read
 //!   ([`mend`](super::mend)).
-//! * Writes: another worker finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again; it
-//!   is another one because the first waits for writes. Then they wait for the array's thread to record what was found.
+//! * Writes: another worker finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again;
+//!   it is another one because the first waits for writes. Then they wait for the array's thread to record what was
+//!   found.
 
 use super::{mend::Spot, narrow::narrow, read::Read, write::Write};
 use crate::{array::live::Live, member::Member};
