@@ -10,7 +10,7 @@
 //! * A write is inside the page of its cells from before it changes them until it has ended on all members. The daemon
 //!   suspends a page, so that no such write is under way, before it makes dirty cells clean; before that the members'
 //!   caches are emptied, and the superblock says up to which event cells were cleaned: [`daemon`].
-//! * The superblock says that the bitmap is up to date after the cells are ([`Lockless::write_header`]).
+//! * The superblock says that the bitmap is up to date after the cells are ([`Core::write_header`]).
 
 mod daemon;
 mod facts;
