@@ -84,6 +84,14 @@ impl Configuration<'_> {
         self.wake_syncer();
     }
 
+    /// Has the array's thread look after the array now, whatever it was waiting for.
+    pub(crate) fn wake_service(&self) {
+        let running = self.running.as_ref();
+        if let Some(thread) = running.and_then(|running| running.thread.as_ref()) {
+            thread.wake();
+        }
+    }
+
     /// The bitmap may have found chunks that a pass must look at.
     fn heed_bitmap(&self) {
         let bitmap = self

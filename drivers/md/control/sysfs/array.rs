@@ -195,7 +195,10 @@ fn safe_mode_delay_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 
 fn safe_mode_delay_store(this: This<'_>, text: &[u8]) -> Result {
     let delay = SafeModeDelay::parse(text).or_errno()?;
-    this.configure()?.safe_mode_delay = Some(delay);
+    let mut config = this.configure()?;
+    config.safe_mode_delay = Some(delay);
+    // A delay that is under way may be a longer one.
+    config.wake_service();
     Ok(())
 }
 
