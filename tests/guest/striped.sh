@@ -100,7 +100,7 @@ refuses EBUSY remove dev-ram0/state
 refuses EINVAL garbage dev-ram0/state
 refuses EBUSY 1 dev-ram0/slot
 refuses EBUSY 1 dev-ram0/offset
-refuses EBUSY 1 dev-ram0/size
+refuses EINVAL 1 dev-ram0/size
 refuses EINVAL +8 bitmap/location
 refuses E2BIG 999999999999 array_size
 takes 16384 array_size
