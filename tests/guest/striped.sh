@@ -138,7 +138,7 @@ exec 3<&-
 set_state inactive md0
 same "array_state" inactive "$(cat $md/array_state)"
 same "size of the disk" 0 "$(cat /sys/block/md0/size)"
-[[ ! -e $md/bitmap ]] || fail "bitmap/ is left"
+same "what is left of bitmap/" location "$(ls $md/bitmap)"
 put active $md/array_state
 same "array_state" clean "$(cat $md/array_state)"
 set_state clear md0
