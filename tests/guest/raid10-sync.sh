@@ -18,14 +18,7 @@ copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "cop
 shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
 
 # await WHAT EXPECTED FILE: until the file reads what is expected, for 60 s at most.
-await() {
-	local got='' i
-	for ((i = 0; i < 600; i++)); do
-		got=$(cat "$3") && [[ $got == "$2" ]] && return
-		sleep 0.1
-	done
-	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
-}
+await() { becomes "$1" "$2" "$3" 600; }
 
 # idle: waits until no pass runs, as mdadm does and as the file says.
 idle() {

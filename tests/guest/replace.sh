@@ -13,14 +13,7 @@ MD=/sys/block/md0/md
 LEVEL=${1-1}
 
 # await WHAT EXPECTED FILE: until the file reads what is expected, for 60 s at most.
-await() {
-	local got='' i
-	for ((i = 0; i < 600; i++)); do
-		got=$(cat "$3") && [[ $got == "$2" ]] && return
-		sleep 0.1
-	done
-	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
-}
+await() { becomes "$1" "$2" "$3" 600; }
 
 # sum: a checksum of the array's data, read from media.
 sum() { dd if=/dev/md0 bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1; }

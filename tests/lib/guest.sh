@@ -118,10 +118,10 @@ ioctl() {
 	PYTHON
 }
 
-# becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED.
+# becomes WHAT EXPECTED FILE [TENTHS]: waits until FILE reads EXPECTED, for TENTHS of a second at most (300).
 becomes() {
 	local got='' i
-	for ((i = 0; i < 300; i++)); do
+	for ((i = 0; i < ${4:-300}; i++)); do
 		got=$(cat "$3") && [[ $got == "$2" ]] && return
 		sleep 0.1
 	done
