@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --smp 2 --disk a:64M --disk b:64M
+#
+# Disks that go away and disks that hang.
+set -euo pipefail
+# shellcheck source=tests/lib/guest.sh
+source "$(dirname "$0")/../lib/guest.sh"
+
+put N $MD_PARAMS/legacy_async_del_gendisk
+MD=/sys/block/md0/md
+
+# await WHAT EXPECTED COMMAND...: until the command prints what is expected, for 60 s at most.
+await() {
+	local what=$1 expected=$2 got='' i
+	shift 2
+	for ((i = 0; i < 600; i++)); do
+		got=$("$@" 2>/dev/null) && [[ $got == "$expected" ]] && return
+		sleep 0.1
+	done
+	fail "$what: expected '$expected', got '$got'; $(cat /proc/mdstat)"
+}
+
+# plug: a SCSI disk of 64 MiB; its name.
+plug() {
+	modprobe scsi_debug dev_size_mb=64 delay=0
+	udevadm settle
+	yanked=$(lsblk --nodeps --noheadings --output NAME,MODEL | awk '/scsi_debug/ { print $1; exit }')
+	[[ -b /dev/$yanked ]] || fail "no SCSI disk"
+}
+
+# yank: it is pulled out.
+yank() { echo 1 >/sys/block/"$yanked"/device/delete; }
+
+unplug() {
+	local i
+	for ((i = 0; i < 50; i++)); do
+		rmmod scsi_debug 2>/dev/null && return
+		sleep 0.1
+	done
+	fail "scsi_debug is held"
+}
+
+load() {
+	fio --name=load --filename=/dev/md0 --rw=randrw --bs=4k --size=24M --io_size=1G --ioengine=libaio --iodepth=16 \
+		--direct=1 --time_based --runtime="$1" --verify=crc32c --verify_backlog=64 --verify_fatal=1 \
+		--verify_state_save=0 --output=/tmp/fio
+}
+
+step "a mirror's disk is pulled out under load, and another put in"
+plug
+mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 /dev/vda /dev/"$yanked"
+load 6 &
+loader=$!
+sleep 2
+yank
+wait $loader || fail "fio: $(cat /tmp/fio)"
+await degraded 1 cat $MD/degraded
+mdadm --quiet /dev/md0 --fail detached --remove detached || true
+await "the member" gone bash -c "[[ -e $MD/dev-$yanked ]] || echo gone"
+unplug
+mdadm --quiet /dev/md0 --add /dev/vdb
+mdadm --wait /dev/md0 || true
+await degraded 0 cat $MD/degraded
+echo check >$MD/sync_action
+mdadm --wait /dev/md0 || true
+await sync_action idle cat $MD/sync_action
+same mismatch_cnt 0 "$(cat $MD/mismatch_cnt)"
+mdadm --quiet --stop /dev/md0
+mdadm --quiet --zero-superblock /dev/vda /dev/vdb
+
+for level in raid0 linear; do
+	step "a disk of $level is pulled out: what it had is gone, and the array says so"
+	# The stock kernel's C driver has no linear.
+	plug
+	mdadm --quiet --create /dev/md0 --run --level=$level --raid-devices=2 /dev/vda /dev/"$yanked" || { unplug; continue; }
+	yank
+	dd if=/dev/zero of=/dev/md0 bs=1M count=110 oflag=direct status=none 2>/dev/null && fail "$level took a write"
+	await array_state broken cat $MD/array_state
+	mdadm --quiet --stop /dev/md0
+	unplug
+	mdadm --quiet --zero-superblock /dev/vda
+done
+
+step "a member that hangs for 20 s holds I/O up, and nothing else"
+modprobe dm_mod
+dmsetup create slow --table "0 131072 linear /dev/vdb 0"
+udevadm settle
+mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 /dev/vda \
+	/dev/mapper/slow
+load 24 &
+loader=$!
+sleep 2
+dmsetup suspend --nolockfs --noflush slow
+sleep 20
+same "array_state, with a member that hangs" active "$(cat $MD/array_state)"
+dmsetup resume slow
+wait $loader || fail "fio: $(cat /tmp/fio)"
+same degraded 0 "$(cat $MD/degraded)"
+same errors "0 0" "$(cat $MD/dev-vda/errors) $(cat $MD/dev-dm-0/errors)"
+echo check >$MD/sync_action
+mdadm --wait /dev/md0 || true
+await sync_action idle cat $MD/sync_action
+same mismatch_cnt 0 "$(cat $MD/mismatch_cnt)"
+mdadm --quiet --stop /dev/md0
+dmsetup remove slow
