@@ -173,7 +173,7 @@ impl Configuration<'_> {
         let Some(running) = &self.running else {
             return;
         };
-        let delay = self.safe_mode_delay.map_or(0, SafeModeDelay::ms);
+        let delay = msecs_to_jiffies(self.safe_mode_delay.map_or(0, SafeModeDelay::ms));
         let is_dirty = |state| {
             matches!(
                 state,
@@ -184,7 +184,8 @@ impl Configuration<'_> {
             )
         };
         let tracking = &running.tracking;
-        let waits = delay != 0 && is_dirty(tracking.state()) && !tracking.calm_down();
+        let dirty = delay != 0 && is_dirty(tracking.state());
+        let waits = if dirty { tracking.calm_down(delay) } else { None };
         let pending = matches!(
             tracking.state(),
             State::Running {
@@ -193,12 +194,11 @@ impl Configuration<'_> {
             }
         );
         if let Some(thread) = &running.thread {
-            let again = (waits || (pending && delay != 0)).then_some(delay);
+            let again = waits.or((pending && delay != 0).then_some(delay));
             let bitmap = self.bitmap_at_work();
             let daemon = bitmap.and_then(|bitmap| bitmap.daemon_due());
-            let daemon = daemon.map(|ms| u32::try_from(ms).unwrap_or(u32::MAX));
-            let period = Iterator::chain(again.into_iter(), daemon).min();
-            thread.set_period(period.map(msecs_to_jiffies));
+            let daemon = daemon.map(|ms| msecs_to_jiffies(u32::try_from(ms).unwrap_or(u32::MAX)));
+            thread.set_period(Iterator::chain(again.into_iter(), daemon).min());
         }
     }
 

@@ -19,11 +19,14 @@ use kernel::{
         barrier::smp_mb,
         new_spinlock, Arc, SpinLock,
     },
+    time::Jiffies,
 };
 use kernel_ext::sync::{
     percpu_ref::{Activity, Guard},
+    timer::jiffies,
     wait::WaitQueue,
 };
+use md_core::policy::Calm;
 use md_core::state::{
     admit::{Admission, Held, Io, IoRefusal},
     array::{Access, Array as State, Event, Failure},
@@ -46,6 +49,7 @@ struct Inner {
     state: State,
     /// What is to be recorded of it.
     due: Change,
+    calm: Calm,
 }
 
 /// The state of a running array, shared by I/O and configuration.
@@ -120,7 +124,7 @@ impl Tracking {
         let writes = Activity::new(())?;
         let this = Arc::pin_init(
             pin_init!(Self {
-                inner <- new_spinlock!(Inner { state, due: Change::None }),
+                inner <- new_spinlock!(Inner { state, due: Change::None, calm: Calm::default() }),
                 glance: Atomic::new(Glance::ReadOnly as u32),
                 changed <- WaitQueue::new(),
                 writes,
@@ -321,21 +325,23 @@ impl Tracking {
         self.written.xchg(false, kernel::sync::atomic::Full)
     }
 
-    /// The safe-mode delay has passed: without a write in it the array becomes clean, if it is for the driver to make
-    /// it so. Sleeps as [`Tracking::settle`]. False when this is to be called again after another delay.
-    pub(super) fn calm_down(&self) -> bool {
+    /// Without a write for the safe-mode delay, in jiffies, the array becomes clean, if it is for the driver to make it
+    /// so. Sleeps as [`Tracking::settle`]. In how many jiffies this is to be called again; earlier does no harm.
+    pub(super) fn calm_down(&self, delay: Jiffies) -> Option<Jiffies> {
         let written = self.take_written();
+        let left = self.inner.lock().calm.look(jiffies(), written, delay);
+        let again = left.map_or(delay, usize::from);
         if self.metadata != Metadata::External {
-            return !written && self.settle();
+            return (left.is_some() || !self.settle()).then_some(again);
         }
         // The program that keeps the metadata sees `active-idle`, and writes `clean`. Both steps are legal in each
         // state of a dirty array.
-        let _ = if written {
-            self.step(Event::Tracked(clean::Event::WriteStart), Writes::InFlight)
-        } else {
-            self.step(Event::Tracked(clean::Event::DelayPassed), Writes::Quiet)
-        };
-        false
+        if written {
+            let _ = self.step(Event::Tracked(clean::Event::WriteStart), Writes::InFlight);
+        } else if left.is_none() {
+            let _ = self.step(Event::Tracked(clean::Event::DelayPassed), Writes::Quiet);
+        }
+        Some(again)
     }
 
     /// Makes the array clean, if no write is in flight. Sleeps for an RCU grace period. True when it is clean.
