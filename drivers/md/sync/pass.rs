@@ -216,8 +216,8 @@ impl Running {
                 self.abort(&window);
             }
             self.in_flight = self.in_flight.saturating_sub(1);
-            let advance = window.advance.get();
-            self.job.syncing.in_flight.fetch_sub(advance, Relaxed);
+            let share = window.share.get();
+            self.job.syncing.in_flight.fetch_sub(share, Relaxed);
         }
     }
 
@@ -247,16 +247,16 @@ impl Running {
     }
 
     fn begin(&mut self, index: usize, mut window: Window) {
-        let advance = window.advance;
+        let share = window.share;
         let turn = window.begin(&mut self.engine);
         if let Some(slot) = self.windows.get_mut(index) {
             *slot = Some(window);
         }
         self.in_flight += 1;
         let in_flight = &self.job.syncing.in_flight;
-        in_flight.fetch_add(advance.get(), Relaxed);
+        in_flight.fetch_add(share.get(), Relaxed);
         self.turn(index, turn);
-        self.watch(advance);
+        self.watch(share);
     }
 
     /// What the bitmap says of the sectors of the array at `at`, if there is one that matters.

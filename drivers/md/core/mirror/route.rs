@@ -38,6 +38,15 @@ impl Cursor {
         Self { at, done: None }
     }
 
+    /// How much of the pass a piece that begins here is, which limits of speed go by. Of pieces at the same sectors of
+    /// several members the first counts: they are written side by side.
+    pub const fn counts(&self, length: Sectors) -> Sectors {
+        match self.done {
+            None => length,
+            Some(_) => Sectors::ZERO,
+        }
+    }
+
     fn after(at: Sector, length: Sectors) -> Self {
         Self::new(at.saturating_add(length))
     }
@@ -226,6 +235,9 @@ mod tests {
             let layout = raid10(word, members);
             let targets = [place(0), place(2)];
             let pieces = walk(|cursor| member_piece(&layout, targets.into_iter(), cursor, &BOUNDS));
+            let counted = pieces.iter().map(|piece| piece.3.counts(piece.1).get());
+            let rows = pieces.iter().map(|piece| piece.3.at.get() + piece.1.get());
+            assert_eq!(Some(counted.sum()), rows.max(), "{word:x} {members}");
             for target in targets {
                 let mut at = 0;
                 for (array, length, _, cursor) in

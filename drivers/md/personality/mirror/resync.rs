@@ -125,8 +125,8 @@ pub(crate) struct Window {
     pass: ResyncPass,
     pub(super) start: Sector,
     sectors: u32,
-    /// How much further the pass is when it is done.
-    pub(crate) advance: Sectors,
+    /// How much of the pass it is.
+    pub(crate) share: Sectors,
     /// The member that is to be filled; `None` for all that the mode is about.
     pub(super) target: Option<Place>,
     index: usize,
@@ -200,7 +200,7 @@ impl Window {
             pass: part.pass,
             start: part.array,
             sectors: part.sectors,
-            advance: part.advance,
+            share: part.share,
             target: part.target,
             index,
             stage: Stage::Announced,
@@ -425,7 +425,7 @@ pub(crate) struct Part {
     array: Sector,
     sectors: u32,
     target: Option<Place>,
-    advance: Sectors,
+    share: Sectors,
 }
 
 impl Part {
@@ -494,7 +494,7 @@ impl Mirror {
             // It is at most a window.
             sectors: u32::try_from(length.get()).unwrap_or(WINDOW),
             target,
-            advance: next.at.distance_from(cursor.at).unwrap_or(Sectors::ZERO),
+            share: cursor.counts(length),
         };
         Upcoming::Part(part, next)
     }
