@@ -119,6 +119,7 @@ for version in 0.90 1.0 1.2; do
 	mdadm --quiet --zero-superblock /dev/vda /dev/vdb
 done
 
+modprobe loop
 for version in 0.90 1.0 1.2; do
 	step "devices grow below a raid1 of version $version: the superblock follows the end"
 	truncate -s 32M /tmp/one /tmp/two

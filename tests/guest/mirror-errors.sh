@@ -171,8 +171,8 @@ reads $((weak + WIDTH))
 [[ $(of a state) == in_sync* ]] || fail "state of a: $(of a state)"
 mdadm --quiet --stop /dev/md0
 mdadm --quiet --zero-superblock /dev/mapper/a /dev/mapper/b /dev/vdc
-dmsetup remove a
-dmsetup remove b
+dmsetup remove --retry a
+dmsetup remove --retry b
 
 step "a repair holds up nothing but its bucket"
 # Writes to the weak place take three seconds, reads fail.
@@ -207,7 +207,7 @@ if [[ $RMD_DRIVER == rust ]]; then
 fi
 await "bad_blocks of a" "$WEAK 8" of a bad_blocks
 mdadm --quiet --stop /dev/md0
-dmsetup remove a b weaka weakb
+dmsetup remove --retry a b weaka weakb
 
 step "errors that pass: a read is mended and counted, a write is done block by block"
 modprobe scsi_debug add_host=2 per_host_store=1 dev_size_mb=32

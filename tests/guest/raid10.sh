@@ -94,7 +94,7 @@ while read -r layout members; do
 	blkdiscard --offset 8M --length 4M /dev/md0 || fail "$layout: a member without discards is an error"
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock "${disks[@]}"
-	cat /sys/block/ram1/queue/discard_max_hw_bytes >/sys/block/ram1/queue/discard_max_bytes
+	put 1073741824 /sys/block/ram1/queue/discard_max_bytes
 done <<-'LAYOUTS'
 	n2 4
 	n2 3

@@ -74,6 +74,7 @@ mdadm --quiet --zero-superblock /dev/vda
 mdadm --quiet /dev/md0 --add /dev/vda
 slow
 mdadm --quiet /dev/md0 --replace /dev/vdb --with /dev/vdc
+put idle $MD/sync_action
 await "state of vdc" spare,replacement $MD/dev-vdc/state
 await "sync_action" recover $MD/sync_action
 mdadm --quiet /dev/md0 --fail /dev/vdb
