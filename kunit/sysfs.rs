@@ -63,6 +63,11 @@ mod tests {
         assert!(object.dirent(c"extra").is_none());
         // An entry that is gone may still be told.
         extra.iter().for_each(Dirent::notify);
+        object.add_group(&EXTRA_GROUP)?;
+        let parting = object.part_with(&EXTRA_GROUP);
+        assert!(object.dirent(c"extra").is_some());
+        drop(parting);
+        assert!(object.dirent(c"extra").is_none());
         drop(object);
         plain.iter().for_each(Dirent::notify);
         Ok(())

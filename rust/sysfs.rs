@@ -8,8 +8,10 @@
 mod attribute;
 mod dirent;
 mod kobject;
+mod parting;
 
 pub use attribute::{Attribute, Group, Page, Show, Store};
 pub use dirent::Dirent;
 pub(crate) use kobject::RawKobject;
 pub use kobject::{Access, AsKobject, Kobject, Payload, Uevent};
+pub use parting::Parting;

@@ -30,6 +30,7 @@ mod sb_io;
 mod seats;
 pub(crate) mod service;
 pub(crate) mod status;
+mod takeover;
 pub(crate) mod tracking;
 
 use crate::member::entry::Entry;
@@ -56,6 +57,7 @@ use registry::{Name, Registry};
 use run::Running;
 pub(crate) use run::SyncSide;
 use status::Status;
+use takeover::LeavingFiles;
 
 /// An array, from the creation of its disk to the last close of that.
 #[pin_data]
@@ -154,6 +156,7 @@ impl Array {
             _no_io: no_io,
             departed: KVec::new(),
             retired: None,
+            files: None,
         })
     }
 
@@ -263,6 +266,7 @@ pub(crate) struct Configuration<'a> {
     _no_io: NoIo,
     departed: KVec<Entry>,
     retired: Option<Running>,
+    files: Option<LeavingFiles<'a>>,
 }
 
 /// Settings and members while they are locked.

@@ -107,6 +107,15 @@ impl Errno for md_core::state::sync::Illegal {
     }
 }
 
+impl Errno for md_core::state::takeover::Refusal {
+    fn errno(&self) -> Error {
+        match self {
+            Self::HasBitmap => EBUSY,
+            _ => EINVAL,
+        }
+    }
+}
+
 impl Errno for md_core::state::request::Refusal {
     fn errno(&self) -> Error {
         match self {

@@ -29,7 +29,10 @@ use kernel_ext::{
 use linear::Linear;
 use md_core::{
     format::level::Level,
-    state::member::{Place, Seat},
+    state::{
+        member::{Place, Seat},
+        takeover::Zones,
+    },
     units::{Sector, Sectors, Slot},
     words::mdstat::Geometry,
 };
@@ -140,6 +143,14 @@ impl Personality {
             Self::Linear(_) => Level::Linear,
             Self::Raid0(_) => Level::Raid0,
             Self::Mirror(mirror) => mirror.level(),
+        }
+    }
+
+    /// Whether all of a raid0 is on all members alike; other levels have no zones.
+    pub(crate) fn zones(&self) -> Zones {
+        match self {
+            Self::Raid0(raid0) => raid0.zones(),
+            Self::Linear(_) | Self::Mirror(_) => Zones::One,
         }
     }
 

@@ -97,6 +97,8 @@ pub(crate) struct Config {
     pub(crate) members: KVec<Entry>,
     /// What the array holds while it runs.
     pub(crate) running: Option<Running>,
+    /// Files of the level before are being removed: the array neither starts, stops nor gets another level meanwhile.
+    pub(super) files_leave: bool,
     /// Members that have left, to be dropped when the configuration is not locked any more.
     leaving: KVec<Entry>,
 }
@@ -133,6 +135,7 @@ impl Default for Config {
             rollback: Rollback::Forbidden,
             members: KVec::new(),
             running: None,
+            files_leave: false,
             leaving: KVec::new(),
         }
     }
@@ -201,6 +204,15 @@ impl Config {
     /// `EBUSY` for an array that runs.
     pub(crate) fn refuse_running(&self) -> Result {
         if self.running.is_some() {
+            Err(EBUSY)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// `EBUSY` while files of the level before are being removed.
+    pub(super) fn refuse_leaving_files(&self) -> Result {
+        if self.files_leave {
             Err(EBUSY)
         } else {
             Ok(())

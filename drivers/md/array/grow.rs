@@ -5,7 +5,7 @@
 //! The level starts anew, on the members it will have, while I/O is held back; only when it has started does it take
 //! the place of the one at work, and do the settings change. What is refused changes nothing.
 
-use super::{Array, Configuration};
+use super::{config::Config, Array, Configuration};
 use crate::{
     member::entry::Entry,
     personality::{Personality, Seated, Shape},
@@ -40,7 +40,7 @@ const fn slots_end(metadata: MetadataVersion) -> u16 {
 impl Configuration<'_> {
     /// `EBUSY` while a pass is under way, `EROFS` for an array that is not writable, `EINVAL` for one that does not
     /// run.
-    fn may_change_shape(&self) -> Result {
+    pub(super) fn may_change_shape(&self) -> Result {
         let running = self.running.as_ref().ok_or(EINVAL)?;
         let State::Running { access, .. } = running.tracking.state() else {
             return Err(EINVAL);
@@ -71,7 +71,7 @@ impl Configuration<'_> {
     }
 
     /// Whether somebody sits in a slot.
-    fn is_occupied(&self, slot: Slot) -> bool {
+    pub(super) fn is_occupied(&self, slot: Slot) -> bool {
         let mut places = self.members.iter().filter_map(|entry| entry.state.place());
         places.any(|place| place.slot == slot)
     }
@@ -90,15 +90,9 @@ impl Array {
     ) -> Result {
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
-        let fixed = match config.array_size {
-            ArraySize::Default => None,
-            ArraySize::Fixed(size) => Some(size),
-        };
         let personality = Personality::start(name, shape, members)?;
         let offered = personality.size();
-        if fixed.is_some_and(|size| size > offered) {
-            return Err(EINVAL);
-        }
+        let size = config.presented(offered).ok_or(EINVAL)?;
         let mirror = personality.mirror();
         let failures = mirror.map(|mirror| mirror.failures().clone());
         let layout = mirror.map(|mirror| *mirror.layout());
@@ -112,8 +106,17 @@ impl Array {
         running.failures = failures;
         running.mirror = layout;
         running.offered = offered;
-        running.size = fixed.unwrap_or(offered);
-        let size = running.size;
+        running.size = size;
+        self.place()
+            .with_disk(|disk| disk.set_capacity_and_notify(size.get()));
+        Ok(())
+    }
+
+    /// Presents another part of what the level offers. `E2BIG` for more than that.
+    pub(crate) fn resize(&self, config: &mut Configuration<'_>, wanted: ArraySize) -> Result {
+        let running = config.running.as_mut().ok_or(EBUSY)?;
+        let size = presented(wanted, running.offered).ok_or(E2BIG)?;
+        running.size = size;
         self.place()
             .with_disk(|disk| disk.set_capacity_and_notify(size.get()));
         Ok(())
@@ -319,7 +322,7 @@ impl Array {
     }
 
     /// The shape has changed: superblocks say so, and there may be something to do.
-    fn after_change(&self, config: &mut Configuration<'_>) {
+    pub(super) fn after_change(&self, config: &mut Configuration<'_>) {
         config.renumber_v0();
         config.record_devices();
         config.look_for_work();
@@ -328,8 +331,22 @@ impl Array {
     }
 }
 
+impl Config {
+    /// How much of what a level offers is presented; `None` when it is less than is to be.
+    pub(super) fn presented(&self, offered: Sectors) -> Option<Sectors> {
+        presented(self.array_size, offered)
+    }
+}
+
+fn presented(wanted: ArraySize, offered: Sectors) -> Option<Sectors> {
+    match wanted {
+        ArraySize::Default => Some(offered),
+        ArraySize::Fixed(size) => (size <= offered).then_some(size),
+    }
+}
+
 /// A member in another slot.
-fn moved(state: MemberState, slot: Slot) -> MemberState {
+pub(super) fn moved(state: MemberState, slot: Slot) -> MemberState {
     match state {
         MemberState::InSync(place) => MemberState::InSync(Place { slot, ..place }),
         MemberState::Rebuilding { place, upto } => MemberState::Rebuilding {

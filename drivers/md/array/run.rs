@@ -45,7 +45,7 @@ use md_core::{
     },
     units::{Sector, Sectors},
     words::{
-        array::{ArraySize, MetadataVersion, SafeModeDelay},
+        array::{MetadataVersion, SafeModeDelay},
         level::level_name,
         mdstat::Geometry,
         number::SectorOrNone,
@@ -103,6 +103,7 @@ impl Array {
         if config.running.is_some() {
             return Err(EBUSY);
         }
+        config.refuse_leaving_files()?;
         if config.members.is_empty() {
             return Err(EINVAL);
         }
@@ -210,7 +211,11 @@ impl Array {
     }
 
     /// Sets what the disk announces of itself.
-    fn announce(&self, config: &mut Configuration<'_>, personality: &Personality) -> Result {
+    pub(super) fn announce(
+        &self,
+        config: &mut Configuration<'_>,
+        personality: &Personality,
+    ) -> Result {
         let block = self.place().with_disk(|disk| -> Result<u32> {
             let members = config
                 .members
@@ -238,41 +243,19 @@ impl Array {
         personality: Personality,
         state: State,
     ) -> Result {
-        let module = ModuleRef::get().ok_or(ENODEV)?;
-        let offered = personality.size();
-        let size = match config.array_size {
-            ArraySize::Default => offered,
-            ArraySize::Fixed(size) if size <= offered => size,
-            ArraySize::Fixed(_) => return Err(EINVAL),
-        };
         if personality.level() == Level::Raid1 && config.degraded() + 1 == config.raid_disks {
             // One copy alone agrees with itself.
             config.resync_start = Sector::MAX;
         }
         let bitmap = self.load_bitmap(name, config, &personality)?;
-        let tracking = Tracking::new(state, kept(&personality), config.metadata_kind())?;
-        let thread = config.start_thread(name, &personality)?;
-        let mut running = Running {
-            tracking: tracking.clone(),
-            level: personality.level(),
-            geometry: personality.geometry(),
-            size,
-            offered,
-            mirror: personality.mirror().map(|mirror| *mirror.layout()),
-            failures: personality.mirror().map(|mirror| mirror.failures().clone()),
-            bitmap: bitmap.clone(),
-            sync: self.start_sync(name, config, &personality)?,
-            thread: None,
-            _module: module,
-        };
-        let waker: Option<Waker<Service>> = thread.as_ref().map(Thread::waker);
-        running.thread = thread;
+        let (mut live, mut running) = self.bring_up(name, config, personality, state)?;
+        live.set_bitmap(bitmap.clone());
+        running.bitmap = bitmap.clone();
+        let size = running.size;
         if let Some(layout) = &running.mirror {
             // Of the last chunk of a raid10 only whole ones are used.
             config.component_size = layout.member_size();
         }
-        let mut live = Live::new(personality, config.in_slots()?, tracking, waker)?;
-        live.set_bitmap(bitmap.clone());
         for entry in &config.members {
             // What was read from the device before may be older than what the array writes.
             entry.device().sync()?;
@@ -295,6 +278,39 @@ impl Array {
         self.registry.events.notify();
         config.look_for_work();
         Ok(())
+    }
+
+    /// Makes what runs of an array with a level, on the members that have slots; nobody knows of it yet. A level that
+    /// has passes gets their files.
+    pub(super) fn bring_up(
+        &self,
+        name: &str,
+        config: &Configuration<'_>,
+        personality: Personality,
+        state: State,
+    ) -> Result<(Live, Running)> {
+        let module = ModuleRef::get().ok_or(ENODEV)?;
+        let offered = personality.size();
+        let size = config.presented(offered).ok_or(EINVAL)?;
+        let tracking = Tracking::new(state, kept(&personality), config.metadata_kind())?;
+        let thread = config.start_thread(name, &personality)?;
+        let mut running = Running {
+            tracking: tracking.clone(),
+            level: personality.level(),
+            geometry: personality.geometry(),
+            size,
+            offered,
+            mirror: personality.mirror().map(|mirror| *mirror.layout()),
+            failures: personality.mirror().map(|mirror| mirror.failures().clone()),
+            bitmap: None,
+            sync: self.start_sync(name, config, &personality)?,
+            thread: None,
+            _module: module,
+        };
+        let waker: Option<Waker<Service>> = thread.as_ref().map(Thread::waker);
+        running.thread = thread;
+        let live = Live::new(personality, config.in_slots()?, tracking, waker)?;
+        Ok((live, running))
     }
 
     /// Starts what runs the passes of a level that has any.
@@ -353,6 +369,7 @@ impl Array {
             return Ok(());
         }
         config.live_mut()?;
+        config.refuse_leaving_files()?;
         config.serve();
         config.keep_progress();
         // One that waits, for its turn or to go on, would do so for ever.
@@ -410,23 +427,6 @@ impl Array {
             ReadOnly::No
         });
         self.notify_state();
-    }
-
-    /// Presents another part of what the level offers. `E2BIG` for more than that.
-    pub(crate) fn resize(&self, config: &mut Configuration<'_>, wanted: ArraySize) -> Result {
-        let running = config.running.as_ref().ok_or(EBUSY)?;
-        let offered = running.offered;
-        let size = match wanted {
-            ArraySize::Default => offered,
-            ArraySize::Fixed(size) if size <= offered => size,
-            ArraySize::Fixed(_) => return Err(E2BIG),
-        };
-        if let Some(running) = &mut config.running {
-            running.size = size;
-        }
-        self.place()
-            .with_disk(|disk| disk.set_capacity_and_notify(size.get()));
-        Ok(())
     }
 }
 
@@ -584,11 +584,11 @@ impl Config {
 }
 
 /// The number that user space sees for a layout word.
-fn signed(word: u32) -> i32 {
+pub(super) fn signed(word: u32) -> i32 {
     i32::from_ne_bytes(word.to_ne_bytes())
 }
 
 /// The layout word of the number that user space sees.
-fn unsigned(number: i32) -> u32 {
+pub(super) fn unsigned(number: i32) -> u32 {
     u32::from_ne_bytes(number.to_ne_bytes())
 }

@@ -25,6 +25,7 @@ use md_core::{
         chunk::ChunkSize,
         raid0::{OrderPolicy, Raid0 as Map, Zone, ZoneOrder},
     },
+    state::takeover::Zones,
     units::{Sector, SectorRange, Sectors, Slot, SECTOR_SHIFT},
     words::mdstat::Geometry,
 };
@@ -64,6 +65,14 @@ impl Raid0 {
             members,
             chunk: sectors,
         })
+    }
+
+    /// Whether all of it is on all members alike.
+    pub(super) fn zones(&self) -> Zones {
+        match self.map.zone_count() {
+            0 | 1 => Zones::One,
+            _ => Zones::Several,
+        }
     }
 
     /// A discard may be long, and what one member has of it lies together: one request for each.

@@ -66,6 +66,10 @@ impl Syncer {
                 config.arrange_seats();
             }
         }
+        if !config.syncs_by(&self.syncing) {
+            // The array has stopped, or got another level with passes of its own.
+            return None;
+        }
         let env = config.sync_env();
         let turns = &self.array.registry.turns;
         let ticket = config
@@ -328,6 +332,13 @@ impl Configuration<'_> {
 }
 
 impl Config {
+    /// Whether the passes are those of the running array.
+    fn syncs_by(&self, syncing: &Arc<Syncing>) -> bool {
+        let running = self.running.as_ref();
+        let sync = running.and_then(|running| running.sync.as_ref());
+        sync.is_some_and(|sync| Arc::ptr_eq(&sync.state, syncing))
+    }
+
     /// The disks that the members are on, of which several may be on one.
     fn disks(&self) -> Result<KVec<DeviceNumber>> {
         let mut disks = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;

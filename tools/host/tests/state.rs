@@ -15,7 +15,7 @@ use md_core::state::pass::{Action, Pass, Phase, Stop};
 use md_core::state::request::{Env, Openers, Plan, Work, Writability};
 use md_core::state::sync::{self, choose, Neighbours, Recovery, Request, Reshape, Resync, Sync};
 use md_core::state::takeover::{
-    takeover, Bitmap, LastSlot, LayoutNumber, Slots, Source, Takeover, Zones,
+    takeover, Bitmap, LastSlot, LayoutNumber, Others, Slots, Source, Takeover, Zones,
 };
 use md_core::state::{Health, Metadata, Next};
 use md_core::units::{Sector, Sectors, Slot};
@@ -500,11 +500,11 @@ fn sources() -> impl Strategy<Value = Source> {
         layout,
         0u16..300,
         0u16..4,
-        any::<[bool; 3]>(),
+        any::<[bool; 4]>(),
         0u64..1 << 20,
     )
         .prop_map(
-            |(level, layout, slots, missing, [last, bitmap, zones], size)| Source {
+            |(level, layout, slots, missing, [last, others, bitmap, zones], size)| Source {
                 level,
                 layout: LayoutNumber(layout),
                 slots: Slots(slots),
@@ -514,6 +514,7 @@ fn sources() -> impl Strategy<Value = Source> {
                 } else {
                     LastSlot::Empty
                 },
+                others: if others { Others::Some } else { Others::None },
                 bitmap: if bitmap { Bitmap::Some } else { Bitmap::None },
                 zones: if zones { Zones::Several } else { Zones::One },
                 size: Sectors::new(size),
@@ -555,6 +556,7 @@ proptest! {
         if level == Level::Raid0 {
             prop_assert_eq!(health, Health::Complete);
             prop_assert_eq!(source.bitmap, Bitmap::None);
+            prop_assert_eq!(source.others, Others::None);
         }
     }
 }

@@ -48,16 +48,12 @@ fn level_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     }
 }
 
+/// A running array gets another level at once.
 fn level_store(this: This<'_>, text: &[u8]) -> Result {
     let text = LevelText::parse(text).or_errno()?;
-    let mut config = this.configure()?;
+    let mut config = this.reconfigure()?;
     if config.running.is_some() {
-        // No level that is implemented takes over from another.
-        return if text.level() == config.level() {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        };
+        return this.take_over(&mut config, text.level());
     }
     config.level = LevelSetting::Text(text);
     Ok(())

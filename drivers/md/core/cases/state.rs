@@ -11,7 +11,9 @@ use crate::state::clean::{Before, Change, Dirtiness, Rollback, Settled, Spares, 
 use crate::state::member::{self, Loss, Member, Pending, Place, Run, Seat};
 use crate::state::pass::{Action, Pass};
 use crate::state::sync::{self, choose, Neighbours, Recovery, Request, Reshape, Resync, Sync};
-use crate::state::takeover::{takeover, Bitmap, LastSlot, LayoutNumber, Slots, Source, Zones};
+use crate::state::takeover::{
+    takeover, Bitmap, LastSlot, LayoutNumber, Others, Slots, Source, Zones,
+};
 use crate::state::Health;
 use crate::units::{Events, Sector, Sectors, Slot};
 use crate::words::array::ArrayState;
@@ -470,6 +472,7 @@ fn takeover_matrix() -> Verdict {
             } else {
                 LastSlot::Empty
             },
+            others: Others::None,
             bitmap: Bitmap::None,
             zones: Zones::One,
             size: Sectors::new(1 << 20),

@@ -15,13 +15,15 @@
 //! | raid6 | raid5, at most one member missing, 3 to 253 slots |
 //! | raid10 | raid0 of one zone |
 //!
-//! An array with a bitmap never becomes raid0.
+//! An array with a bitmap never becomes raid0, nor does one with members that are not in use.
 
-use core::fmt;
+mod refusal;
+
+pub use refusal::Refusal;
 
 use super::Health;
 use crate::format::level::Level;
-use crate::units::Sectors;
+use crate::units::{Sectors, Slot};
 
 /// The layout number of a superblock; its meaning depends on the level.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +62,15 @@ pub enum Bitmap {
     Some,
 }
 
+/// Whether there are members besides the ones in sync: spares, failed ones, replacements, ones that are being rebuilt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// None.
+    None,
+    /// At least one.
+    Some,
+}
+
 /// Whether a raid0 array has members of equal use only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Zones {
@@ -82,6 +93,8 @@ pub struct Source {
     pub missing: Slots,
     /// Whether the last has a member.
     pub last_slot: LastSlot,
+    /// Its members that are not in sync.
+    pub others: Others,
     /// Its bitmap.
     pub bitmap: Bitmap,
     /// Its raid0 zones.
@@ -127,50 +140,24 @@ pub struct Takeover {
     pub slots: Slots,
     /// The chunk size.
     pub chunk: Chunk,
+    /// What is used of each member, where that is not what it was.
+    pub member_size: Option<Sectors>,
     /// Where the members go.
     pub renumber: Renumber,
     /// Whether slots are empty afterwards, so that a recovery is due.
     pub health: Health,
 }
 
-/// Why a level does not take over an array. C md: `EINVAL` unless said otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// The new level takes over nothing.
-    NoTakeover,
-    /// It does not take over this level.
-    Source(Level),
-    /// The array has a bitmap. C md: `EBUSY`.
-    HasBitmap,
-    /// The new level cannot read this layout.
-    Layout,
-    /// The array has the wrong number of slots.
-    Slots,
-    /// The wrong number of members is missing.
-    Missing,
-    /// The member on the last slot is in the way: it holds the parity that is to go.
-    LastSlotTaken,
-    /// A raid0 array with more than one zone.
-    Zones,
-    /// No chunk size divides the size of the array.
-    Size,
-}
-
-impl fmt::Display for Refusal {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoTakeover => f.write_str("the level takes over no other"),
-            Self::Source(level) => {
-                write!(f, "the level does not take over level {}", level.number())
-            }
-            Self::HasBitmap => f.write_str("the array has a bitmap"),
-            Self::Layout => f.write_str("the layout does not allow it"),
-            Self::Slots => f.write_str("the number of slots does not allow it"),
-            Self::Missing => f.write_str("the number of missing members does not allow it"),
-            Self::LastSlotTaken => f.write_str("the parity member is still there"),
-            Self::Zones => f.write_str("the array has more than one zone"),
-            Self::Size => f.write_str("no chunk size divides the size of the array"),
-        }
+impl Takeover {
+    /// The slot of a member that was in `slot`; `None` when it becomes a spare.
+    pub fn slot_of(&self, slot: Slot) -> Option<Slot> {
+        let slot = match self.renumber {
+            Renumber::Keep => slot.get(),
+            Renumber::Halve => slot.get() / 2,
+            Renumber::Double => slot.get().checked_mul(2)?,
+            Renumber::First => 0,
+        };
+        (slot < self.slots.0).then_some(Slot::new(slot))
     }
 }
 
@@ -200,16 +187,25 @@ fn raid0(s: &Source) -> Result<Takeover, Refusal> {
         layout: LayoutNumber::NONE,
         slots: s.slots,
         chunk: Chunk::Keep,
+        member_size: None,
         renumber: Renumber::Keep,
         health: Health::Complete,
     };
-    match s.level {
+    let done = match s.level {
         Level::Raid4 => without_parity(s, done),
         Level::Raid5 if s.layout == LayoutNumber::PARITY_N => without_parity(s, done),
         Level::Raid5 => Err(Refusal::Layout),
         Level::Raid10 => without_mirrors(s, done),
         Level::Raid1 => last_mirror(s, done),
         other => Err(Refusal::Source(other)),
+    }?;
+    match s.others {
+        Others::Some => Err(Refusal::OtherMembers),
+        // The size stays what it was, whatever room the members have.
+        Others::None => Ok(Takeover {
+            member_size: s.each_of(done.slots),
+            ..done
+        }),
     }
 }
 
@@ -262,6 +258,7 @@ fn raid1(s: &Source) -> Result<Takeover, Refusal> {
             layout: LayoutNumber::NONE,
             slots: s.slots,
             chunk: Chunk::None,
+            member_size: None,
             renumber: Renumber::Keep,
             health: health(s.missing),
         }),
@@ -297,6 +294,7 @@ fn with_parity(s: &Source, level: Level) -> Result<Takeover, Refusal> {
         Zones::Several => Err(Refusal::Zones),
         Zones::One => Ok(Takeover {
             slots: more(s.slots)?,
+            member_size: s.each_of(s.slots),
             health: Health::Degraded,
             ..same_members(s, level, LayoutNumber::PARITY_N)
         }),
@@ -371,6 +369,7 @@ fn raid10(s: &Source) -> Result<Takeover, Refusal> {
     }
     Ok(Takeover {
         slots: Slots(s.slots.0.checked_mul(2).ok_or(Refusal::Slots)?),
+        member_size: s.each_of(s.slots),
         renumber: Renumber::Double,
         health: Health::Degraded,
         ..same_members(s, Level::Raid10, LayoutNumber::NEAR_2)
@@ -383,8 +382,17 @@ fn same_members(s: &Source, level: Level, layout: LayoutNumber) -> Takeover {
         layout,
         slots: s.slots,
         chunk: Chunk::Keep,
+        member_size: None,
         renumber: Renumber::Keep,
         health: health(s.missing),
+    }
+}
+
+impl Source {
+    /// What each of so many members has of the data, when they share it evenly.
+    fn each_of(&self, members: Slots) -> Option<Sectors> {
+        let each = self.size.get().checked_div(u64::from(members.0))?;
+        Some(Sectors::new(each))
     }
 }
 
@@ -430,6 +438,7 @@ mod tests {
             slots: Slots(slots),
             missing: Slots(missing),
             last_slot: LastSlot::Taken,
+            others: Others::None,
             bitmap: Bitmap::None,
             zones: Zones::One,
             size: Sectors::new(1 << 20),
@@ -516,5 +525,39 @@ mod tests {
             geometry(Level::Raid0, &source(Level::Raid10, 0x102, 6, 2)),
             Err(Refusal::Missing)
         );
+    }
+
+    #[test]
+    fn members_move_and_keep_what_they_have() {
+        let moves = |to, source: &Source, slots: [u16; 3]| {
+            let made = takeover(to, source).expect("a takeover")?;
+            let slots = slots.map(|slot| made.slot_of(Slot::new(slot)).map(Slot::get));
+            Some((made.member_size.map(Sectors::get), slots))
+        };
+        assert_eq!(
+            moves(Level::Raid10, &source(Level::Raid0, 0, 4, 0), [0, 1, 3]),
+            Some((Some(1 << 18), [Some(0), Some(2), Some(6)]))
+        );
+        assert_eq!(
+            moves(Level::Raid0, &source(Level::Raid10, 0x102, 8, 4), [1, 2, 7]),
+            Some((Some(1 << 18), [Some(0), Some(1), Some(3)]))
+        );
+        assert_eq!(
+            moves(Level::Raid0, &source(Level::Raid1, 0, 3, 2), [0, 1, 2]),
+            Some((Some(1 << 20), [Some(0), Some(0), Some(0)]))
+        );
+        assert_eq!(
+            moves(Level::Raid5, &source(Level::Raid6, 18, 4, 0), [0, 2, 3]),
+            Some((None, [Some(0), Some(2), None]))
+        );
+    }
+
+    #[test]
+    fn nothing_but_its_members_goes_into_a_raid0() {
+        let spare = Source {
+            others: Others::Some,
+            ..source(Level::Raid1, 0, 2, 1)
+        };
+        assert_eq!(geometry(Level::Raid0, &spare), Err(Refusal::OtherMembers));
     }
 }

@@ -186,6 +186,8 @@ pub struct SafeModeDelay(u32);
 impl SafeModeDelay {
     /// 200 ms, what an array starts with.
     pub const DEFAULT: Self = Self(200);
+    /// No delay: nothing becomes clean by itself.
+    pub const OFF: Self = Self(0);
     /// The most that can be set. C md's limit is `UINT_MAX / HZ`; this is it for the largest `HZ`.
     pub const MAX_MS: u32 = u32::MAX / 1000;
 

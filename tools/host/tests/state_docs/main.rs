@@ -7,7 +7,9 @@
 
 use md_core::format::level::Level;
 use md_core::state::clean::{self, Dirtiness};
-use md_core::state::takeover::{takeover, Bitmap, LastSlot, LayoutNumber, Slots, Source, Zones};
+use md_core::state::takeover::{
+    takeover, Bitmap, LastSlot, LayoutNumber, Others, Slots, Source, Zones,
+};
 use md_core::state::Metadata;
 use md_core::units::Sectors;
 use md_core::words::level::level_name;
@@ -67,6 +69,7 @@ fn willing(level: Level, to: Level) -> Source {
         } else {
             LastSlot::Empty
         },
+        others: Others::None,
         bitmap: Bitmap::None,
         zones: Zones::One,
         size: Sectors::new(1 << 20),
