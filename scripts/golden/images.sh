@@ -3,10 +3,11 @@
 #
 # Records members of arrays as mdadm and the C driver write them, with what mdadm says of each. Run on the host:
 #
-#   scripts/golden/images.sh [NAME...]
+#   scripts/golden/images.sh [[--add] NAME...]
 #
 # It boots the test kernel with the C driver, makes every case and leaves tests/golden/images.tar.zst, sparse images
-# CASE/MEMBER, and tests/golden/images/CASE.txt, the listings. With names: only these, as a trial in build/golden-trial.
+# CASE/MEMBER, and tests/golden/images/CASE.txt, the listings. With names: only these, as a trial in build/golden-trial;
+# after --add, beside (or instead of) those that are recorded already.
 #
 # Nothing but metadata is ever written to the members, so that a sparse copy holds nothing else. A case that is kept
 # while its array runs is what a crash would leave.
@@ -18,6 +19,7 @@ OUT=$WORK/out
 ARRAY=/dev/md99
 MD=/sys/block/md99/md
 UUID=a1b2c3d4:e5f60718:293a4b5c:6d7e8f90
+ARCHIVE_OPTIONS=(--sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX')
 
 die() {
     echo "images: $*" >&2
@@ -27,7 +29,12 @@ die() {
 ### On the host
 
 record() {
-    local top disk result status
+    local top disk result status add=no
+    [[ ${1:-} != --add ]] || {
+        add=yes
+        shift
+        (($# > 0)) || die "what is to be added?"
+    }
     top=$(realpath "$(dirname "$0")/../..")
     disk=$(mktemp)
     truncate --size=64M "$disk"
@@ -41,7 +48,30 @@ record() {
         status=$?
     fi
     rm -f "$disk"
+    if ((status == 0)) && [[ $add == yes ]]; then
+        merge "$result" "$top/tests/golden"
+        status=$?
+    fi
     return $status
+}
+
+# merge FROM TO: the cases of one directory go to the other.
+merge() {
+    local all
+    all=$(mktemp --directory)
+    tar --extract --zstd --directory "$all" --file "$2/images.tar.zst" &&
+        tar --extract --zstd --directory "$all" --file "$1/images.tar.zst" &&
+        archive_images "$all" "$2/images.tar.zst" &&
+        cp "$1"/images/*.txt "$2/images/"
+    set -- $?
+    rm -rf "$all"
+    return "$1"
+}
+
+# archive_images DIR FILE: packs the cases below DIR. Dates and owners say nothing here.
+archive_images() {
+    tar --create "${ARCHIVE_OPTIONS[@]}" --format=gnu --sparse --exclude=listings --directory "$1" . |
+        zstd --quiet --force -19 -o "$2"
 }
 
 # unpack DIR DISK: the disk holds a block with two lengths, then two archives: images and listings.
@@ -95,13 +125,23 @@ create() {
     settle test -e $MD/array_state
 }
 
-# clean_up: stops the array and gives the members back.
+# clean_up: stops the array, what it is doing first, and gives the members back.
 clean_up() {
     local loop
+    if [[ -e $MD/sync_action ]] && doing frozen; then
+        # mdadm would go on with the reshape, and waits for it when it is to stop the array.
+        pkill -KILL -x mdadm
+        settle clear
+    fi
     [[ ! -e $MD ]] || stop
     for loop in "${loops[@]}"; do
         settle losetup --detach "$loop"
     done
+}
+
+clear() {
+    echo clear >$MD/array_state
+    [[ ! -e $MD ]]
 }
 
 stop() {
@@ -198,9 +238,24 @@ table() {
             plain $metadata $level internal
         done
     done
-    for level in raid1 raid4 raid5 raid6 raid10; do
-        plain 1.2 $level lockless
+    # mdadm says that a lockless bitmap is for 1.2 only, and makes one with 0.90 all the same.
+    for metadata in 0.90 1.2; do
+        for level in raid1 raid4 raid5 raid6 raid10; do
+            plain $metadata $level lockless
+        done
     done
+    no_lockless 1.0
+    no_lockless 1.1
+}
+
+# no_lockless METADATA: mdadm makes no lockless bitmap with it; when it has learnt to, the table is to grow.
+no_lockless() {
+    wanted "$1-raid1-lockless" || return 0
+    members 20480 20480
+    ! mdadm --create $ARRAY --run --quiet --metadata="$1" --level=raid1 --raid-devices=2 --bitmap=lockless \
+        "${loops[@]}" </dev/null >&2 || die "$name: mdadm makes it now"
+    echo "refused $name"
+    clean_up
 }
 
 special_members() {
@@ -313,6 +368,23 @@ special_failures() {
 }
 declare -A BITMAP_OPTIONS=([internal]="--bitmap-chunk=64K --delay=1" [lockless]='')
 
+# What a power cut in the middle of writing leaves, without and with a bitmap.
+special_dirty() {
+    local metadata bitmap
+    for metadata in 0.90 1.0 1.1; do
+        for bitmap in none internal; do
+            wanted "dirty-$metadata-$bitmap" || continue
+            members 20480 20480 20480
+            create $metadata raid5 3 --chunk=64 --bitmap=$bitmap "${loops[@]}"
+            settle idle
+            echo 1000 >$MD/safe_mode_delay
+            write_at 1 5
+            [[ $(<$MD/array_state) == active ]] || die "$name: the array is clean again"
+            keep && clean_up
+        done
+    done
+}
+
 special_logs() {
     if wanted journal; then
         members 20480 20480 20480 20480
@@ -348,6 +420,44 @@ special_shapes() {
         create 0.90 raid5 3 --chunk=64 --bitmap=none --assume-clean "${loops[@]:0:3}"
         mdadm --quiet $ARRAY --add "${loops[3]}"
         grow_slowly --raid-devices=4 --backup-file=$WORK/backup
+        keep && clean_up
+    fi
+    if wanted reshape-shrink; then
+        members 61440 61440 61440 61440
+        create 1.2 raid5 4 --chunk=64 --bitmap=none --assume-clean "${loops[@]}"
+        shrink_slowly 3
+        keep && clean_up
+    fi
+    if wanted reshape-shrink-0.91; then
+        members 61440 61440 61440 61440
+        create 0.90 raid5 4 --chunk=64 --bitmap=none --assume-clean "${loops[@]}"
+        shrink_slowly 3
+        keep && clean_up
+    fi
+    if wanted reshape-layout; then
+        members 61440 61440 61440 61440
+        create 1.2 raid6 4 --chunk=64 --bitmap=none --assume-clean "${loops[@]}"
+        grow_slowly --layout=right-asymmetric
+        keep && clean_up
+    fi
+    if wanted reshape-backwards; then
+        # There is room behind the data only, so that is where it goes.
+        members 61440 61440 61440 61440
+        create 1.2 raid6 4 --chunk=64 --bitmap=none --assume-clean --data-offset=128K --size=56M "${loops[@]}"
+        grow_slowly --layout=right-asymmetric
+        keep && clean_up
+    fi
+    if wanted reshape-level; then
+        members 61440 61440 61440 61440
+        create 1.2 raid5 3 --chunk=64 --bitmap=none --assume-clean "${loops[@]:0:3}"
+        mdadm --quiet $ARRAY --add "${loops[3]}"
+        grow_slowly --level=6 --backup-file=$WORK/backup
+        keep && clean_up
+    fi
+    if wanted reshape-raid10; then
+        members 61440 61440 61440 61440
+        create 1.2 raid10 3 --chunk=64 --bitmap=none --assume-clean "${loops[@]:0:3}"
+        grow_slowly --raid-devices=4 --add "${loops[3]}"
         keep && clean_up
     fi
     if wanted raid0-zones; then
@@ -389,22 +499,36 @@ special_shapes() {
     fi
 }
 
-# grow_slowly OPTION...: starts a reshape and waits until a superblock says that it is under way.
+# grow_slowly OPTION...: starts a reshape, waits until a superblock says that it is under way, and holds it there.
 grow_slowly() {
-    echo 800 >$MD/sync_speed_max
-    echo 500 >$MD/sync_speed_min
+    # What mdadm keeps of an earlier reshape.
+    rm -f $WORK/backup /run/mdadm/backup_file-*
+    echo 1600 >$MD/sync_speed_max
+    echo 1000 >$MD/sync_speed_min
     mdadm --grow $ARRAY --quiet "$@" </dev/null >&2 || die "$name: cannot grow"
     settle doing reshape
-    sleep 3
+    local start
+    start=$(<$MD/reshape_position)
+    settle has_left "$start"
+    echo frozen >$MD/sync_action || die "$name: cannot hold the reshape"
+    settle doing frozen
+}
+
+# has_left POSITION: whether superblocks say that the reshape has come further than that.
+has_left() {
+    [[ $(<$MD/reshape_position) != "$1" ]]
+}
+
+# shrink_slowly DISKS: the same towards fewer members, which needs a shorter array first.
+shrink_slowly() {
+    mdadm --grow $ARRAY --quiet --array-size=100M || die "$name: cannot shorten"
+    grow_slowly --raid-devices="$1" --backup-file=$WORK/backup
 }
 
 pack() {
     local images=$WORK/images.tar.zst listings=$WORK/listings.tar.zst
-    # Dates and owners say nothing here.
-    local options=(--sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner --mode='u=rwX,go=rX')
-    tar --create "${options[@]}" --format=gnu --sparse --exclude=listings --directory $OUT . |
-        zstd --quiet -19 -o $images || die "cannot pack the images"
-    tar --create "${options[@]}" --directory $OUT/listings . | zstd --quiet -o $listings || die "cannot pack"
+    archive_images $OUT $images || die "cannot pack the images"
+    tar --create "${ARCHIVE_OPTIONS[@]}" --directory $OUT/listings . | zstd --quiet -o $listings || die "cannot pack"
     {
         printf '%-512s' "$(stat --format=%s $images) $(stat --format=%s $listings)"
         cat $images $listings
@@ -421,10 +545,11 @@ only=("$@")
 # udev would read each array while it is stopped again, and assemble members.
 udevadm control --stop-exec-queue
 modprobe --quiet loop
-mkdir -p $OUT || die "no $OUT"
+mkdir -p $OUT/listings || die "no $OUT"
 table
 special_members
 special_failures
+special_dirty
 special_logs
 special_shapes
 pack

@@ -24,7 +24,7 @@ pub(super) fn examine(ours: &mut Ours, array: &ArrayState, created: SbTime, chec
     ours.add("Events", array.events);
     let clean = array.resync == ResyncPoint::Done;
     ours.add("State", if clean { "clean" } else { "active" });
-    if let Some(name) = size::layout_name(array) {
+    if let Some(name) = size::layout_name(array.level, array.layout) {
         ours.add("Layout", name);
     }
     let chunk = format!("{}K", array.chunk.to_kib());
@@ -50,9 +50,15 @@ fn reshape(ours: &mut Ours, array: &ArrayState) {
     let chunk = format!("{}K", reshape.new_chunk.to_kib());
     ours.add_if(reshape.new_chunk != array.chunk, "New Chunksize", chunk);
     assert_eq!(reshape.new_level, array.level, "no case changes the level");
-    assert_eq!(
-        Some(reshape.new_layout),
-        array.layout,
-        "no case changes the layout"
-    );
+    if Some(reshape.new_layout) != array.layout {
+        let layout = Some(reshape.new_layout);
+        let new = size::layout_name(array.level, layout).expect("a layout that mdadm names");
+        ours.add("New Layout", new);
+    }
+}
+
+/// The slots that a reshape under way takes from the array; members are in them until it is done.
+pub(super) fn leaving(array: &ArrayState) -> u16 {
+    let delta = array.reshape.map_or(0, |reshape| reshape.delta_disks);
+    u16::try_from(delta.min(0).unsigned_abs()).expect("few slots")
 }

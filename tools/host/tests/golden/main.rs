@@ -18,7 +18,7 @@ use golden::Case;
 use md_core::{
     format::{
         sb0::Sb0,
-        sb1::{Device, MinorVersion, Sb1},
+        sb1::{Device, Direction, MinorVersion, ResyncPoint, Sb1},
         BlockSize, NewFeatures,
     },
     units::{Sector, Sectors, SECTOR_SIZE},
@@ -130,7 +130,8 @@ fn every_version_level_and_bitmap_is_there() {
             let mut bitmaps = vec!["none"];
             if !matches!(level, "linear" | "raid0") {
                 bitmaps.push("internal");
-                if metadata == "1.2" {
+                // mdadm refuses the others.
+                if matches!(metadata, "0.90" | "1.2") {
                     bitmaps.push("lockless");
                 }
             }
@@ -141,6 +142,42 @@ fn every_version_level_and_bitmap_is_there() {
         }
     }
     assert!(images().count() > 200, "only {} members", images().count());
+}
+
+/// What a power cut leaves: in either format, superblocks that are not clean, and reshapes in the middle of their way
+/// in both directions.
+#[test]
+fn whatever_may_be_under_way_is_there() {
+    let mut found = [[0; 3]; 2];
+    for image in images() {
+        let block = image.superblock();
+        let (array, of_format) = match image.minor() {
+            Some(minor) => (*image.sb1(&block, minor).array(), &mut found[1]),
+            None => (*image.sb0(&block).array(), &mut found[0]),
+        };
+        of_format[0] += u32::from(array.resync != ResyncPoint::Done);
+        let Some(reshape) = array.reshape else {
+            continue;
+        };
+        let end = size::array_size(&array)
+            .expect("a level that reshapes")
+            .get();
+        match reshape.direction {
+            Direction::Forwards => of_format[1] += u32::from(reshape.position.get() > 0),
+            Direction::Backwards => of_format[2] += u32::from(reshape.position.get() < end),
+        }
+    }
+    for (format, [dirty, forwards, backwards]) in ["0.90", "1.x"].into_iter().zip(found) {
+        assert!(dirty >= 6, "{format}: {dirty} members are not clean");
+        assert!(
+            forwards >= 4,
+            "{format}: {forwards} are on the way forwards"
+        );
+        assert!(
+            backwards >= 4,
+            "{format}: {backwards} are on the way backwards"
+        );
+    }
 }
 
 #[test]

@@ -81,9 +81,10 @@ pub(super) fn compare_table(image: &Image, sb: &Sb0<'_>) {
         compared += 1;
     }
     let [.., spare] = sb.counts();
+    let slots = sb.array().raid_disks + array::leaving(sb.array());
     assert_eq!(
         compared,
-        1 + u32::from(sb.array().raid_disks) + spare,
+        1 + u32::from(slots) + spare,
         "{}: rows",
         image.name
     );

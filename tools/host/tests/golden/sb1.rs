@@ -176,7 +176,8 @@ fn roles(ours: &mut Ours, sb: &Sb1<'_>) {
         other => panic!("no case has the role {other:?}"),
     };
     ours.add("Device Role", role);
-    let slots = (0..sb.array().raid_disks).map(|slot| {
+    let slots = sb.array().raid_disks + array::leaving(sb.array());
+    let slots = (0..slots).map(|slot| {
         let fillers = sb
             .roles()
             .filter(|(_, role)| *role == Role::Active(Slot::new(slot)));

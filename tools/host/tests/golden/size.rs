@@ -44,17 +44,12 @@ fn new_chunk(array: &ArrayState) -> PowerOfTwoChunk {
     PowerOfTwoChunk::new(chunk, Sectors::new(8)).expect("a power of two")
 }
 
-/// mdadm's name of the layout, for the levels where it prints one. The cases have only these.
-pub(super) fn layout_name(array: &ArrayState) -> Option<String> {
-    let word = array.layout?;
-    let left = "left-symmetric".to_owned();
-    match array.level {
-        Level::Raid5 => {
-            (Raid5Layout::parse(word) == Ok(Raid5Layout::LeftSymmetric)).then_some(left)
-        }
-        Level::Raid6 => {
-            (Raid6Layout::parse(word) == Ok(Raid6Layout::LeftSymmetric)).then_some(left)
-        }
+/// mdadm's name of a layout, for the levels where it prints one. The cases have only these.
+pub(super) fn layout_name(level: Level, layout: Option<u32>) -> Option<String> {
+    let word = layout?;
+    match level {
+        Level::Raid5 => Some(raid5_name(Raid5Layout::parse(word).expect("a layout")).to_owned()),
+        Level::Raid6 => Some(raid6_name(Raid6Layout::parse(word).expect("a layout")).to_owned()),
         Level::Raid0 => (word == 1).then(|| "original".to_owned()),
         Level::Raid10 => {
             let layout = Raid10Layout::parse(word).expect("a layout");
@@ -65,6 +60,22 @@ pub(super) fn layout_name(array: &ArrayState) -> Option<String> {
             })
         }
         _ => None,
+    }
+}
+
+fn raid5_name(layout: Raid5Layout) -> &'static str {
+    match layout {
+        Raid5Layout::LeftSymmetric => "left-symmetric",
+        other => panic!("no case has the layout {other:?}"),
+    }
+}
+
+fn raid6_name(layout: Raid6Layout) -> &'static str {
+    match layout {
+        Raid6Layout::LeftSymmetric => "left-symmetric",
+        Raid6Layout::RightAsymmetric => "right-asymmetric",
+        Raid6Layout::LeftSymmetric6 => "left-symmetric-6",
+        other => panic!("no case has the layout {other:?}"),
     }
 }
 
