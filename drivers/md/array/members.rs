@@ -16,6 +16,20 @@ use md_core::{
 const V0_DEVICES_MAX: u16 = md_core::format::sb0::DEVICES_MAX;
 
 impl Array {
+    /// Whether two members belong to the same array; `EINVAL` when not.
+    fn same_array(&self, one: &Entry, other: &Entry) -> Result {
+        let (Some(first), Some(second)) = (one.view()?, other.view()?) else {
+            return Ok(());
+        };
+        let Some(kick) = second.assembly().stranger_to(&first.assembly()) else {
+            return Ok(());
+        };
+        let device = Text(other.device().name());
+        self.place
+            .with_name(|name| pr_warn!("{name}: {device} is not added: it {}\n", Text(kick)));
+        Err(EINVAL)
+    }
+
     /// Adds a device whose superblock says what it is. May sleep.
     ///
     /// `EINVAL` when it has none that fits the other members, `EEXIST` when it is a member, `EBUSY` when its number
@@ -32,7 +46,7 @@ impl Array {
     /// Makes a device whose superblock says what it is a member.
     pub(super) fn join(&self, config: &mut Configuration<'_>, entry: Entry) -> Result {
         if let Some(other) = config.members.first() {
-            same_array(other, &entry)?;
+            self.same_array(other, &entry)?;
         }
         let number = config.number_for(&entry)?;
         self.bind(config, entry, number)
@@ -83,7 +97,7 @@ impl Array {
             return Err(EROFS);
         }
         if let Some(other) = config.members.first() {
-            same_array(other, &entry)?;
+            this.same_array(other, &entry)?;
         }
         let redundant = config
             .running
@@ -96,14 +110,19 @@ impl Array {
         this.bind_spare(config, entry, None)
     }
 
-    /// Makes a device a spare of a running array, with the number that was asked for if that is free.
+    /// Makes a device a spare of a running array. A superblock of version 1 says what its number is, and nobody writes
+    /// that again: by another its slot would not be found in the table of slots. Elsewhere it gets the number that was
+    /// asked for, if that is free.
     pub(super) fn bind_spare(
         &self,
         config: &mut Configuration<'_>,
         entry: Entry,
         wanted: Option<MemberNumber>,
     ) -> Result {
-        let number = config.number_of_spare(wanted)?;
+        let number = match config.metadata {
+            MetadataVersion::V1 { .. } => config.number_for(&entry)?,
+            _ => config.number_of_spare(wanted)?,
+        };
         self.bind(config, entry, number)
     }
 
@@ -165,24 +184,6 @@ impl Config {
         match self.metadata {
             MetadataVersion::V0 { .. } if number.get() >= u32::from(V0_DEVICES_MAX) => Err(EBUSY),
             _ => Ok(number),
-        }
-    }
-}
-
-/// Whether two members belong to the same array.
-fn same_array(one: &Entry, other: &Entry) -> Result {
-    let (Some(first), Some(second)) = (one.view()?, other.view()?) else {
-        return Ok(());
-    };
-    match second.assembly().stranger_to(&first.assembly()) {
-        None => Ok(()),
-        Some(kick) => {
-            pr_warn!(
-                "{}: not added: it {}\n",
-                Text(other.device().name()),
-                Text(kick)
-            );
-            Err(EINVAL)
         }
     }
 }
