@@ -67,6 +67,13 @@ impl BlockDevice {
         DeviceNumber::from_raw(unsafe { (*self.as_raw()).bd_dev })
     }
 
+    /// Whether its disk is still there: a disk that is pulled out stays open, and fails all I/O.
+    #[inline(always)]
+    pub fn is_live(&self) -> bool {
+        // SAFETY: A device lives no longer than its disk.
+        unsafe { bindings::disk_live((*self.as_raw()).bd_disk) }
+    }
+
     /// The name of its directory in sysfs: the name in `/dev` with `!` for `/`.
     pub fn sysfs_name(&self) -> &CStr {
         // SAFETY: The object was named before anybody could find the device, and keeps that name.

@@ -60,7 +60,9 @@ impl Configuration<'_> {
         self.release_failed();
         while let Some(index) = self.orphaned_replacement() {
             if let Err(error) = array.promote(self, index) {
-                pr_warn!("a replacement cannot take its place: {error:?}\n");
+                array.place.with_name(|name| {
+                    pr_warn!("{name}: a replacement cannot take its place: {error:?}\n");
+                });
                 break;
             }
         }
@@ -83,7 +85,9 @@ impl Configuration<'_> {
                     entry.fill = Fill::Full;
                 }
                 if let Err(error) = array.attach(self, index, seating.place) {
-                    pr_warn!("a spare cannot be used: {error:?}\n");
+                    array
+                        .place
+                        .with_name(|name| pr_warn!("{name}: a spare cannot be used: {error:?}\n"));
                 }
             }
         }
@@ -91,6 +95,7 @@ impl Configuration<'_> {
 
     /// Members whose replacement is recovered are in service no more. Their superblocks are to be written next.
     pub(crate) fn retire_replaced(&mut self) {
+        let array = self.array;
         while let Some(index) = self.replaced() {
             let Some(entry) = self.members.get_mut(index) else {
                 return;
@@ -102,7 +107,9 @@ impl Configuration<'_> {
             entry.state = next.after(entry.state);
             entry.member.set_health(Health::Failing);
             entry.notify_state();
-            pr_info!("{}: replaced\n", Text(entry.device().name()));
+            array.place.with_name(|name| {
+                pr_info!("{name}: {} is replaced\n", Text(entry.device().name()));
+            });
             self.due = Change::Devices;
         }
     }

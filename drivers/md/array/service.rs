@@ -185,7 +185,11 @@ impl Configuration<'_> {
         };
         let tracking = &running.tracking;
         let dirty = delay != 0 && is_dirty(tracking.state());
-        let waits = if dirty { tracking.calm_down(delay) } else { None };
+        let waits = if dirty {
+            tracking.calm_down(delay)
+        } else {
+            None
+        };
         let pending = matches!(
             tracking.state(),
             State::Running {
@@ -280,6 +284,7 @@ impl Configuration<'_> {
     /// is not followed changes nothing.
     pub(crate) fn fail(&mut self, index: usize, by: By) -> core::result::Result<(), Illegal> {
         let loss = self.loss_of(index);
+        let array = self.array;
         let config = &mut *self.config;
         let Some(entry) = config.members.get_mut(index) else {
             return Ok(());
@@ -301,15 +306,18 @@ impl Configuration<'_> {
             Ok(Next::To(next)) => {
                 entry.state = next;
                 entry.member.set_health(Health::Failing);
-                pr_crit!(
-                    "disk failure on {}, disabling device\n",
-                    Text(entry.device().name())
-                );
+                let device = Text(entry.device().name());
+                array.place.with_name(|name| {
+                    pr_crit!("{name}: disk failure on {device}, disabling device\n");
+                });
                 entry.notify_state();
             }
             Ok(Next::Stay) => return Ok(()),
             Err(why) => {
-                pr_crit!("{}: {}\n", Text(entry.device().name()), Text(why));
+                let device = Text(entry.device().name());
+                array
+                    .place
+                    .with_name(|name| pr_crit!("{name}: {device}: {}\n", Text(why)));
                 entry.member.set_health(Health::Working);
                 if let Some(running) = &config.running {
                     running.tracking.wake();

@@ -284,12 +284,14 @@ impl Tracking {
         self.replace(&mut self.inner.lock(), state);
     }
 
-    /// More failed than the level survives.
-    pub(super) fn set_broken(&self) {
+    /// More failed than the level survives. True when that is news. Does not sleep.
+    pub(crate) fn set_broken(&self) -> bool {
         let mut inner = self.inner.lock();
-        if let State::Running { access, .. } = inner.state {
-            self.replace(&mut inner, State::running(access, Failure::Broken));
-        }
+        let State::Running { access, failure } = inner.state else {
+            return false;
+        };
+        self.replace(&mut inner, State::running(access, Failure::Broken));
+        failure != Failure::Broken
     }
 
     /// The state to be recorded, and why it is to be; that is said once.

@@ -3,11 +3,12 @@
 //! I/O of which each part goes to one member: all of linear and raid0.
 
 use super::Seated;
-use crate::{array::live::Live, member::Member};
+use crate::{array::live::Live, log::Text, member::Member};
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     alloc::mempool::Wait,
     block::{
+        bdev::Target,
         bio::{Bio, Flags, Op, Part, Setup},
         fan::{Fan, FanPool, Request},
         status::Status,
@@ -91,15 +92,20 @@ impl Members {
         };
         let wait = wait_for(&bio);
         match self.ranges.alloc(bio, request, wait) {
-            Ok(fan) => self.fan_out(fan, pieces),
+            Ok(fan) => self.fan_out(live, fan, pieces),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
     }
 
-    fn fan_out(&self, mut fan: Fan<Single>, pieces: impl Iterator<Item = Piece>) {
+    fn fan_out(
+        &self,
+        live: &Entered<Live>,
+        mut fan: Fan<Single>,
+        pieces: impl Iterator<Item = Piece>,
+    ) {
         let mut any = false;
         for piece in pieces {
-            match self.add_piece(&mut fan, piece) {
+            match self.add_piece(live, &mut fan, piece) {
                 Ok(added) => any |= added,
                 Err(error) => return fan.complete(error.into()),
             }
@@ -112,9 +118,13 @@ impl Members {
     }
 
     /// True when the member takes discards: data that is not dropped is as good as data that is.
-    fn add_piece(&self, fan: &mut Fan<Single>, piece: Piece) -> Result<bool> {
+    fn add_piece(&self, live: &Entered<Live>, fan: &mut Fan<Single>, piece: Piece) -> Result<bool> {
         let seat = self.list.get(usize::from(piece.slot.get()));
         let (member, offset) = seat.ok_or(EIO)?;
+        if let Some(parent) = fan.parent().filter(|_| !member.device().is_live()) {
+            break_array(live, parent, member);
+            return Err(EIO);
+        }
         if !can_discard(member) {
             return Ok(false);
         }
@@ -136,6 +146,10 @@ impl Members {
         let Some(sector) = offset.checked_add(Sectors::new(run.sector.get())) else {
             return bio.end(Status::IO_ERROR);
         };
+        if !member.device().is_live() {
+            break_array(live, &bio, member);
+            return bio.end(Status::IO_ERROR);
+        }
         if bio.op() == Op::Discard && !can_discard(member) {
             // Data that is not dropped is as good as data that is.
             return bio.end(Status::OK);
@@ -157,6 +171,18 @@ impl Members {
     }
 }
 
+/// A member is gone: what it had is lost, so nothing is written to the rest any more.
+#[cold]
+fn break_array(live: &Entered<Live>, bio: &Bio, member: &Arc<Member>) {
+    if live.tracking().set_broken() {
+        pr_crit!(
+            "{}: {} is gone, failing the array\n",
+            Text(bio.device().name()),
+            Text(member.device().name())
+        );
+    }
+}
+
 fn wait_for(bio: &Bio) -> Wait {
     if bio.flags().contains(Flags::NOWAIT) {
         Wait::No
@@ -166,7 +192,6 @@ fn wait_for(bio: &Bio) -> Wait {
 }
 
 fn can_discard(member: &Arc<Member>) -> bool {
-    use kernel_ext::block::bdev::Target;
     member.device().max_discard_sectors() != 0
 }
 
