@@ -243,7 +243,7 @@ impl Array {
         if size < used {
             return Err(EINVAL);
         }
-        entry.data.size = size;
+        entry.data = entry.data.with_size(size);
         config.record_devices();
         Ok(())
     }
