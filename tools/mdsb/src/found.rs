@@ -133,8 +133,18 @@ impl Member {
                 .map_err(|error| refused(&error, error == Sb0Error::DataBeyondDevice)),
             Version::V1(minor) => Sb1::parse(&self.bytes, minor, self.device, NewFeatures::Refuse)
                 .map(Superblock::V1)
-                .map_err(|error| refused(&error, error == Sb1Error::DataBeyondDevice)),
+                .map_err(|error| refused(&error, is_beyond_end(error))),
         }
+    }
+}
+
+/// Whether it may be that the member is shorter than it was.
+fn is_beyond_end(error: Sb1Error) -> bool {
+    match error {
+        Sb1Error::DataBeyondDevice => true,
+        Sb1Error::BadBlockLogPlace(by) | Sb1Error::BitmapPlace(by) => by > 0,
+        Sb1Error::PplPlace(by) => by > 0,
+        _ => false,
     }
 }
 

@@ -28,12 +28,13 @@ pub struct Source {
 impl Source {
     pub fn open(path: &str) -> Result<Self, Failure> {
         let failed = |error| Failure::io("open", path, error);
-        let mut file = File::open(path).map_err(failed)?;
-        let metadata = file.metadata().map_err(failed)?;
+        // Before it is opened: that of a pipe would wait for somebody who writes to it.
+        let metadata = fs::metadata(path).map_err(failed)?;
         let kind = metadata.file_type();
         if !kind.is_file() && !kind.is_block_device() {
             return Err(Failure::NotAnImage(path.to_owned()));
         }
+        let mut file = File::open(path).map_err(failed)?;
         let bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
         Ok(Self {
             file,

@@ -155,6 +155,15 @@ fn show_says_what_mdadm_says() {
         "a1b2c3d4:e5f60718:293a4b5c:6d7e8f90"
     );
     assert_eq!(old["superblock"]["array"]["reshape"]["delta_disks"], 1);
+    let dirty = json(image("dirty-0.90-internal", 0));
+    assert_eq!(dirty["superblock"]["array"]["in_sync"], false);
+    assert_eq!(dirty["superblock"]["roles"][3]["state"][0], "spare");
+    let backwards = json(image("reshape-backwards", 0));
+    let reshape = &backwards["superblock"]["array"]["reshape"];
+    assert_eq!(
+        (&reshape["direction"], &reshape["new_layout"]),
+        (&"backwards".into(), &"right-asymmetric".into())
+    );
     assert_eq!(
         json(image("raid10-far", 0))["superblock"]["array"]["layout"],
         "far=2"
@@ -238,14 +247,23 @@ fn what_is_not_md_is_said_in_one_line() {
     }
     let cut = dir.join("cut");
     fs::copy(image("1.2-raid5-internal", 0), &cut).expect("a copy");
-    fs::OpenOptions::new()
-        .write(true)
-        .open(&cut)
-        .and_then(|file| file.set_len(512 << 10))
-        .expect("cut");
-    let cut = cut.to_str().expect("a path");
-    assert!(complaint(&["show", cut]).contains("cut short"));
-    assert_eq!(findings(cut), ["superblock-refused"]);
+    // In the data, and before the bad-block log.
+    for length in [512 << 10, 8 << 10] {
+        let file = fs::OpenOptions::new().write(true).open(&cut);
+        file.and_then(|file| file.set_len(length)).expect("cut");
+        let cut = cut.to_str().expect("a path");
+        assert!(complaint(&["show", cut]).contains("cut short"));
+        assert_eq!(findings(cut), ["superblock-refused"]);
+    }
+}
+
+#[test]
+fn a_pipe_is_not_waited_for() {
+    let pipe = scratch("pipe").join("pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().expect("mkfifo");
+    assert!(made.success());
+    let pipe = pipe.to_str().expect("a path");
+    assert!(complaint(&["show", pipe]).contains("neither a block device nor a file"));
 }
 
 #[test]

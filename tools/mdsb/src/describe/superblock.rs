@@ -95,8 +95,9 @@ fn descriptor(disk: Descriptor) -> Option<Value> {
     let known = states.iter().filter(|(bit, _)| disk.state.contains(*bit));
     let state: Vec<&str> = known.map(|(_, name)| *name).collect();
     let device = disk.device;
-    // An empty descriptor is all zeroes.
+    // An empty descriptor is all zeroes, and a spare has none of the bits.
     (device.major != 0 || device.minor != 0 || !state.is_empty()).then(|| {
+        let state = if state.is_empty() { vec!["spare"] } else { state };
         serde_json::json!({"number": disk.number.get(), "device": format!("{}:{}", device.major, device.minor),
             "slot": disk.raid_disk, "state": state})
     })
