@@ -446,6 +446,21 @@ fn data_that_a_reshape_moves_up_stays_recorded() {
     assert_eq!(rewritten(&sb, &block), block);
 }
 
+/// A position of all ones is no reshape, so nothing moves the data, whatever the features say.
+#[test]
+fn without_a_reshape_data_stays_where_it_is() {
+    let mut member = member();
+    member.data.new_offset = Sector::new(4096);
+    let moved = block(&reshaping(0, Direction::Backwards), &member);
+    let done = with(&moved, 104, &[0xff; 8]);
+    let sb = parse(&done).expect("a good superblock");
+    assert!(sb.features().contains(Features::NEW_OFFSET));
+    let data = sb.member().data;
+    assert_eq!((sb.array().reshape, data.new_offset), (None, data.offset));
+    let again = rewritten(&sb, &done);
+    assert_eq!(parse(&again).map(|sb| *sb.member()), Ok(*sb.member()));
+}
+
 #[test]
 fn reshapes_come_from_arrays_that_exist() {
     let growing = reshaping(2, Direction::Forwards);

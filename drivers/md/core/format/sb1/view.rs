@@ -68,7 +68,13 @@ impl<'a> Sb1<'a> {
         let array = array_state(raw, features)?;
         check_combinations(features, array.level)?;
         let bad_block_log = bad_block_log(raw, features, here)?;
-        let member = member_state(raw, features, own_role(raw, roles), here)?;
+        // What ended moves nothing any more.
+        let moves = if array.reshape.is_some() {
+            features
+        } else {
+            features.without(Features::NEW_OFFSET)
+        };
+        let member = member_state(raw, moves, own_role(raw, roles), here)?;
         Ok(Self {
             raw,
             roles,
