@@ -5,7 +5,7 @@
 //! A writer *enters* the page before it changes a cell and *leaves* it when its data write is done. The daemon
 //! *suspends* the page, which lets no one else in, waits until those inside have left, cleans the cells, and
 //! *resumes* it. Whoever wants in meanwhile waits. [`Barrier::step`] is the protocol; the driver holds the same three
-//! facts in a reference counter and a wait queue, and a model checker walks this one.
+//! facts in a reference counter and a wait queue; `tools/host/tests/model` runs this one in many orders.
 //!
 //! [`Freshness`] is when a page is due for the daemon.
 //!
