@@ -283,6 +283,14 @@ mod tests {
         assert!(fan.parent().is_none());
         assert_eq!(fan.add_leg(bench.disks[0].clone()).err(), Some(EINVAL));
         // The copy is still there to be written again.
+        let part = Part {
+            skip: 1,
+            sectors: 1,
+        };
+        let data = fan.data().ok_or(EINVAL)?;
+        let status = data.do_part(part, bench.disks[1].device(), 7000, Flags::NONE);
+        assert_eq!(status, Status::OK);
+        assert!(holds(&bench.disks[1], 7000, 1, 121)?);
         fan.clear_legs();
         fan.finish = Finish::Complete;
         fan.add_copy_leg(bench.disks[1].clone())?.set_sector(7168);

@@ -244,6 +244,14 @@ pub(crate) trait Backend: Send + Sync {
         Err(not_supported())
     }
 
+    /// How many writes may be behind on slow members; zero for a kind that has no such number.
+    fn backlog(&self) -> u32 {
+        0
+    }
+
+    /// So many writes are behind now.
+    fn note_behind(&self, _writes: u32) {}
+
     /// How many chunks there are.
     fn chunks(&self) -> u64 {
         u64::MAX

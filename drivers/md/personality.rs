@@ -29,6 +29,7 @@ use kernel_ext::{
 use linear::Linear;
 use md_core::{
     format::level::Level,
+    mirror::serial::Policy,
     state::{
         member::{Place, Seat},
         takeover::Zones,
@@ -68,6 +69,8 @@ pub(crate) struct Shape {
     pub(crate) raid_disks: u16,
     /// What is used of each member; zero for levels that use all.
     pub(crate) member_size: Sectors,
+    /// Which writes of a raid1 wait for others.
+    pub(crate) serialize: Policy,
 }
 
 /// The largest logical block, in bytes: superblocks and bitmaps are handled by the page.

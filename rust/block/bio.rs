@@ -18,7 +18,7 @@ pub use self::{
 
 use super::{bdev::BlockDevice, status::Status};
 use crate::bindings;
-use core::{mem::MaybeUninit, ops::Deref, ptr::NonNull};
+use core::{ops::Deref, ptr::NonNull};
 use kernel::{ffi, pr_warn_once};
 
 /// A part of a bio, relative to its start.
@@ -125,49 +125,6 @@ impl Bio {
     pub fn resubmit(self) {
         // SAFETY: By the type invariant the bio is ours; ownership passes to the block layer.
         unsafe { bindings::submit_bio_noacct(self.into_raw().as_ptr()) };
-    }
-
-    /// Does `part` of the bio on `device` at `sector`, and waits for it. The bio itself stays as it is.
-    ///
-    /// `flags` are added to those of the bio.
-    pub fn do_part(&self, part: Part, device: &BlockDevice, sector: u64, flags: Flags) -> Status {
-        let fits = part.skip.checked_add(part.sectors);
-        if part.sectors == 0 || fits.is_none_or(|end| end > self.sectors()) {
-            return Status::INVALID;
-        }
-        let mut clone = MaybeUninit::<bindings::bio>::uninit();
-        let raw = clone.as_mut_ptr();
-        // SAFETY: `raw` is memory for a bio, the source is alive, and its vectors outlive the clone, which ends
-        // below.
-        let ret = unsafe {
-            bindings::bio_init_clone(
-                device.as_raw(),
-                raw,
-                self.0.as_ptr(),
-                bindings::kernel_ext_GFP_NOIO,
-            )
-        };
-        if let Err(error) = kernel::error::to_result(ret) {
-            return error.into();
-        }
-        // SAFETY: The clone is ours, and the part was checked to be inside it. An atomic one may be cut when it is
-        // retried.
-        unsafe {
-            (*raw).bi_opf = ((*raw).bi_opf | flags.as_raw())
-                & !Flags::ATOMIC
-                    .with(Flags::NOWAIT)
-                    .with(Flags::PREFLUSH)
-                    .as_raw();
-            bindings::bio_trim(raw, part.skip.into(), part.sectors.into());
-            (*raw).bi_iter.bi_sector = sector;
-        }
-        // SAFETY: The clone is ready to be submitted; when this returns it has ended.
-        unsafe { bindings::submit_bio_wait(raw) };
-        // SAFETY: The clone has ended and is still initialised.
-        let status = Status::from_raw(unsafe { (*raw).bi_status });
-        // SAFETY: As above; this is the last use.
-        unsafe { bindings::bio_uninit(raw) };
-        status
     }
 
     /// Starts counting the bio in the statistics of its disk, if the disk keeps any.

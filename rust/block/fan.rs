@@ -20,7 +20,12 @@ pub use self::{
 };
 
 use self::layout::{Copy, Header, Slot};
-use super::{bdev::Target, bio::Bio, parked::Linked, status::Status};
+use super::{
+    bdev::Target,
+    bio::{Bio, Head},
+    parked::Linked,
+    status::Status,
+};
 use crate::{alloc::mempool::RawPool, bindings};
 use core::{
     ops::{Deref, DerefMut},
@@ -90,6 +95,17 @@ impl<R: Request> Fan<R> {
     pub fn parent(&self) -> Option<&Bio> {
         // SAFETY: By the type invariant no leg is under way.
         unsafe { self.header().parent() }
+    }
+
+    /// The data that legs were made of: the parent, or the copy of its data once it has ended.
+    #[inline]
+    pub fn data(&self) -> Option<&Head> {
+        let copy = self.header().copy.as_ref();
+        match self.parent() {
+            Some(parent) => Some(parent),
+            // SAFETY: The copy lives as long as the fan, and has the device of the parent. Nobody changes it.
+            None => copy.map(|copy| unsafe { Head::from_raw(copy.as_raw()) }),
+        }
     }
 
     /// Adds a leg to the device of `target`, with the operation, flags, range and data of the parent.

@@ -9,6 +9,7 @@ use kernel::prelude::*;
 use kernel_ext::block::major::DeviceNumber;
 use md_core::{
     format::{ident::Uuid, level::Level},
+    mirror::serial::Policy,
     state::{
         array::Array as State,
         clean::{Change, Rollback},
@@ -77,6 +78,8 @@ pub(crate) struct Config {
     pub(crate) max_read_errors: u32,
     pub(crate) ppl: bool,
     pub(crate) fail_last_dev: bool,
+    /// Which writes of a running raid1 wait for others.
+    pub(crate) serialize: Policy,
     /// Bytes; zero when it follows the members.
     pub(crate) logical_block_size: u32,
     /// When the array was created, in seconds since the epoch; zero when it has no identity yet.
@@ -125,6 +128,7 @@ impl Default for Config {
             max_read_errors: 0,
             ppl: false,
             fail_last_dev: false,
+            serialize: Policy::Behind,
             logical_block_size: 0,
             ctime: 0,
             utime: 0,

@@ -15,6 +15,7 @@ use kernel_ext::block::major::DeviceNumber;
 use md_core::{
     format::level::Level,
     layout::mirror::Placement,
+    mirror::serial::Policy,
     state::{
         array::{Access, Array as State},
         member::{Member as MemberState, Place},
@@ -319,6 +320,16 @@ impl Array {
             }
             InfoChange::Layout(_) => Err(EINVAL),
         }
+    }
+
+    /// Which writes of a running raid1 wait for others is another policy now. I/O must be held back. `EINVAL` for
+    /// another level.
+    pub(crate) fn set_serialize(&self, config: &mut Configuration<'_>, policy: Policy) -> Result {
+        let live = config.live_mut()?.as_mut().ok_or(EINVAL)?;
+        let mirror = live.personality_mut().mirror_mut().ok_or(EINVAL)?;
+        mirror.set_serialize(policy)?;
+        config.serialize = policy;
+        Ok(())
     }
 
     /// The shape has changed: superblocks say so, and there may be something to do.

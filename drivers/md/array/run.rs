@@ -36,6 +36,7 @@ use md_core::{
         sb1::{ArrayState, CrashLog, MemberState, ResyncPoint},
     },
     layout::mirror::Placement,
+    mirror::serial::Policy,
     state::{
         admit::Held,
         array::{Access, Array as State, Failure, StartAs},
@@ -382,6 +383,7 @@ impl Array {
         }
         drop(config.live_mut()?.take());
         config.retired = config.running.take();
+        config.serialize = Policy::Behind;
         self.hide_bitmap();
         self.unlink_slots(config);
         self.place().with_disk(|disk| {
@@ -537,6 +539,7 @@ impl Config {
             layout: self.layout_known.then(|| unsigned(self.layout.now)),
             raid_disks: self.raid_disks,
             member_size: self.component_size,
+            serialize: self.serialize,
         })
     }
 

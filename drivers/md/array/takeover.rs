@@ -24,6 +24,7 @@ use kernel_ext::{alloc::page::PAGE_SECTORS, sysfs::Parting};
 use md_core::{
     format::level::Level,
     layout::mirror::Placement,
+    mirror::serial::Policy,
     state::{
         admit::Held,
         array::{Access, Array as State},
@@ -191,6 +192,7 @@ impl Configuration<'_> {
             layout: Some(made.layout.0),
             raid_disks: made.slots.0,
             member_size: made.member_size.unwrap_or(self.component_size),
+            serialize: Policy::Behind,
         }
     }
 
@@ -255,6 +257,7 @@ impl Configuration<'_> {
             new: layout,
         };
         self.layout_known = true;
+        self.serialize = Policy::Behind;
         self.chunk = Property {
             now: chunk,
             new: chunk,

@@ -70,6 +70,8 @@ pub(crate) struct Classic {
     overflow: Pin<KBox<WaitQueue>>,
     /// Up to where the pass under way has cleared needs.
     checkpoint: Atomic<u64>,
+    /// How many writes may be behind on write-mostly members.
+    backlog: Atomic<u32>,
     /// The most writes that were behind on write-mostly members.
     most_behind: Atomic<u32>,
 }
@@ -198,7 +200,7 @@ impl Classic {
 
     /// How many writes may be behind.
     pub(crate) fn backlog(&self) -> u32 {
-        self.superblock.lock().write_behind
+        self.backlog.load(Relaxed)
     }
 
     /// Says how many writes may be behind. `EINVAL` without a member that may be.
@@ -208,6 +210,7 @@ impl Classic {
             return Err(EINVAL);
         }
         self.superblock.lock().write_behind = writes;
+        self.backlog.store(writes, Relaxed);
         Ok(())
     }
 
@@ -250,6 +253,17 @@ impl Backend for Classic {
 
     fn conditions(&self) -> &Conditions {
         &self.conditions
+    }
+
+    fn backlog(&self) -> u32 {
+        Self::backlog(self)
+    }
+
+    fn note_behind(&self, writes: u32) {
+        // A peak that two tasks find at a time may be noted too low: it is only shown.
+        if writes > self.most_behind() {
+            self.most_behind.store(writes, Relaxed);
+        }
     }
 
     fn start_write(&self, range: SectorRange) -> Result<Hold> {

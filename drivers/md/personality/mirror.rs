@@ -20,6 +20,7 @@ mod read;
 pub(crate) mod resync;
 mod salvage;
 pub(crate) mod seat;
+mod serial;
 mod walk;
 mod write;
 
@@ -44,13 +45,17 @@ use marking::Marking;
 use md_core::{
     format::level::Level,
     layout::mirror::Placement,
-    mirror::balance::{Choice, ReadOrder},
+    mirror::{
+        balance::{Choice, ReadOrder},
+        serial::Policy,
+    },
     state::member::{Place, Seat as Chair},
     units::{Sector, Sectors, Slot},
     words::mdstat::Geometry,
 };
 use read::Read;
 use seat::Seat;
+use serial::Serial;
 use walk::Walk;
 use write::Write;
 
@@ -69,6 +74,8 @@ pub(crate) struct Mirror {
     barriers: Barriers,
     failures: Arc<Failures>,
     marking: Arc<Marking>,
+    /// Writes that others wait for, of a raid1.
+    serial: Option<Arc<Serial>>,
     reads: FanPool<Read>,
     writes: FanPool<Write>,
     /// Discards of whole stripes, for a layout that has any.
@@ -100,6 +107,10 @@ impl Mirror {
             barriers: Barriers::new()?,
             failures: Failures::new()?,
             marking: Marking::new()?,
+            serial: match &layout {
+                Layout::Raid1(_) => Some(Serial::new(shape.serialize)?),
+                Layout::Raid10(_) => None,
+            },
             reads: FanPool::new(RESERVE, 1)?,
             writes: FanPool::new(RESERVE, legs)?,
             stripes: match &layout {
@@ -111,6 +122,13 @@ impl Mirror {
             this.seat_member(seated)?;
         }
         Ok(this)
+    }
+
+    /// Which writes wait for others is another policy now. `EINVAL` for a level that has none.
+    pub(crate) fn set_serialize(&mut self, policy: Policy) -> Result {
+        let serial = self.serial.as_mut().ok_or(EINVAL)?;
+        *serial = Serial::new(policy)?;
+        Ok(())
     }
 
     /// Where its data lies.

@@ -28,6 +28,12 @@ impl<'a, R: Request> Leg<'a, R> {
         self.index
     }
 
+    /// Whether it uses the data of the parent, not a copy.
+    #[inline(always)]
+    pub fn is_original(&self) -> bool {
+        self.slot.borrows
+    }
+
     /// What goes with it.
     #[inline(always)]
     pub fn target(&self) -> &'a R::Leg {

@@ -80,6 +80,7 @@ impl Classic {
                 daemon_sleep: Atomic::new(sleep),
                 overflow: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
                 checkpoint: Atomic::new(0),
+                backlog: Atomic::new(found.superblock.write_behind),
                 most_behind: Atomic::new(0),
             },
             GFP_KERNEL,

@@ -14,7 +14,8 @@ use kernel_ext::{
     sysfs::{Attribute, Page},
 };
 use md_core::{
-    format::ident::Uuid,
+    format::{ident::Uuid, level::Level},
+    mirror::serial::Policy,
     state::sync::Sync,
     words::{
         array::{
@@ -268,18 +269,30 @@ pub(super) static SERIALIZE_POLICY: Attribute<Array> = writable(
 );
 
 /// Only a running raid1 has such a policy.
-fn serialize_policy_show(_this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, "n/a")
+fn serialize_policy_show(this: This<'_>, page: &mut Page<'_>) -> Result {
+    let config = this.configure()?;
+    if config.running.is_some() && config.level() == Some(Level::Raid1) {
+        line(page, u8::from(config.serialize == Policy::All))
+    } else {
+        line(page, "n/a")
+    }
 }
 
-/// Turning off what is off is no error.
+/// Setting what is set is no error.
 fn serialize_policy_store(this: This<'_>, text: &[u8]) -> Result {
-    if !parse_bool(text).or_errno()? {
+    let policy = if parse_bool(text).or_errno()? {
+        Policy::All
+    } else {
+        Policy::Behind
+    };
+    if this.configure()?.serialize == policy {
         return Ok(());
     }
-    this.place()
-        .with_name(|name| pr_warn!("{name}: serialize_policy is for raid1 only\n"));
-    Err(EINVAL)
+    let mut config = this.reconfigure()?;
+    this.set_serialize(&mut config, policy).inspect_err(|_| {
+        this.place()
+            .with_name(|name| pr_warn!("{name}: serialize_policy is for raid1 only\n"));
+    })
 }
 
 pub(super) static LOGICAL_BLOCK_SIZE: Attribute<Array> = writable(

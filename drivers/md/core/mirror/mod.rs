@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Plans for I/O to mirrors, shared by raid1 and raid10: which copy to read ([`balance`]), which copies to write and
-//! how much ([`mod@write`]), what to do after an error ([`retry`]), the way of a pass over the array ([`route`]).
+//! how much ([`mod@write`]), which writes wait for others ([`serial`]), what to do after an error ([`retry`]), the way
+//! of a pass over the array ([`route`]).
 //!
 //! A copy is known by its [`Place`]; where it lies is the business of [`layout::mirror`](crate::layout::mirror). The
 //! driver builds the views while it holds the members, calls a function here, and acts on the answer. Members that are
@@ -10,6 +11,7 @@
 pub mod balance;
 pub mod retry;
 pub mod route;
+pub mod serial;
 pub mod write;
 
 use crate::units::{Sector, SectorRange, Sectors};

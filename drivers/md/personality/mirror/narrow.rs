@@ -11,7 +11,7 @@ use crate::member::Health;
 use core::num::NonZeroU32;
 use kernel_ext::block::{
     bdev::Target,
-    bio::{Bio, Flags, Part},
+    bio::{Flags, Head, Part},
     fan::Fan,
 };
 use md_core::{
@@ -32,7 +32,7 @@ pub(super) fn narrow(mut fan: Fan<Write>) -> Fan<Write> {
         let Some(seat) = fan.pass.mirror().and_then(|mirror| mirror.seat(copy.place)) else {
             continue;
         };
-        let whole = fan.parent().is_some_and(|bio| rewrite(bio, seat, copy));
+        let whole = fan.data().is_some_and(|data| rewrite(data, seat, copy));
         let end = copy.at.saturating_add(copy.length);
         rescued |= whole && makes_safe(Ending::Ok, end, seat.member.valid_below());
     }
@@ -41,7 +41,7 @@ pub(super) fn narrow(mut fan: Fan<Write>) -> Fan<Write> {
 }
 
 /// Writes a copy once more, block by block; whether all of it went well.
-fn rewrite(bio: &Bio, seat: &Seat, copy: &Copy) -> bool {
+fn rewrite(data: &Head, seat: &Seat, copy: &Copy) -> bool {
     let device = copy.member.device();
     let grain = match copy.member.bad_blocks().shift() {
         Some(shift) => BadBlockGrain::Shift(shift),
@@ -60,7 +60,7 @@ fn rewrite(bio: &Bio, seat: &Seat, copy: &Copy) -> bool {
             skip: u32::try_from(skip.get()).unwrap_or(u32::MAX),
             sectors: u32::try_from(piece.len().get()).unwrap_or(0),
         };
-        let status = bio.do_part(part, device, piece.start().get(), Flags::NONE);
+        let status = data.do_part(part, device, piece.start().get(), Flags::NONE);
         if status.is_ok() {
             continue;
         }

@@ -2,7 +2,13 @@
 
 //! Reads: one copy is chosen; when it cannot be read a worker turns to the next, and then has the first mended.
 
-use super::{super::single::fit, mend::Spot, seat::Copy, walk::Located, Mirror};
+use super::{
+    super::single::fit,
+    mend::Spot,
+    seat::{Copy, Seat},
+    walk::Located,
+    Mirror,
+};
 use crate::{
     array::live::Live,
     log::Text,
@@ -23,10 +29,10 @@ use md_core::{
     mirror::{
         balance::{read_order, Choice, ReadOrder, RemoteResync},
         retry::{after_read, on_read_error, Access, AfterRead, Ending, OnReadError, Others},
-        Place,
+        Place, Reads,
     },
     policy::FailFast,
-    units::{Sector, Sectors},
+    units::{Sector, SectorRange, Sectors},
 };
 
 /// A read under way.
@@ -197,6 +203,9 @@ impl Read {
         );
         fan.clear_legs();
         fan.now = place;
+        if let Some(mirror) = live.personality().mirror() {
+            mirror.await_behind(place, fan.start, fan.length);
+        }
         send(fan, place, FailFast::No);
     }
 }
@@ -240,6 +249,7 @@ impl Mirror {
         let Some(bio) = fit(bio, choice.length) else {
             return;
         };
+        self.await_behind(choice.place, start, choice.length);
         let read = Read {
             live: live.clone(),
             start,
@@ -250,6 +260,18 @@ impl Mirror {
         match self.reads.alloc(bio, read, Wait::Yes) {
             Ok(fan) => send(fan, choice.place, choice.fail_fast),
             Err((bio, _)) => bio.end(Status::AGAIN),
+        }
+    }
+
+    /// A slow member may not have yet what was acknowledged: waits until it has what is read. May sleep.
+    #[inline]
+    fn await_behind(&self, place: Place, start: Sector, length: Sectors) {
+        let slow = |seat: &Seat| seat.member.reads() == Reads::WriteMostly;
+        let (Some(serial), true) = (&self.serial, self.seat(place).is_some_and(slow)) else {
+            return;
+        };
+        if let Some(range) = SectorRange::new(start, length) {
+            serial.await_behind(range);
         }
     }
 

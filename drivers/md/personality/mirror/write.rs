@@ -6,8 +6,13 @@
 //! it. One that failed is tried again block by block ([`narrow`]); what fails again is bad, or the copy is given up.
 //! The write waits until that is on media: otherwise a crash could bring back what the copy held before as good.
 //!
+//! A write to slow (write-mostly) members may be behind on them: it is acknowledged when all others have it, and goes
+//! on with a copy of its data. It stays in its bucket and in the bitmap until they have it, too, and whoever overlaps
+//! it waits ([`serial`]). If one of the others has failed it is not acknowledged early.
+//!
 //! [`marking`]: super::marking
 //! [`narrow`]: super::narrow
+//! [`serial`]: super::serial
 
 use super::{
     super::single::fit,
@@ -15,6 +20,7 @@ use super::{
     marking::Marking,
     read::{ending, sent_fail_fast},
     seat::{Copy, Seat},
+    serial::{Serial, Ticket},
     walk::Located,
     Mirror,
 };
@@ -23,13 +29,16 @@ use crate::{
     bitmap::{Intent, WriteIntent},
     member::{marks::Mark, Health},
 };
-use kernel::error::code::EINVAL;
+use kernel::{
+    error::code::EINVAL,
+    sync::atomic::{Atomic, Relaxed},
+};
 use kernel_ext::{
     alloc::mempool::Wait,
     block::{
         bdev::Target,
         bio::{Bio, Flags, Op, Setup},
-        fan::{Fan, Leg, Request},
+        fan::{Early, Fan, Leg, Request},
         status::Status,
     },
     sync::gated::Entered,
@@ -37,8 +46,8 @@ use kernel_ext::{
 use md_core::{
     mirror::{
         retry::{makes_safe, on_write_error, Ending, OnWriteError, Others},
-        write::{plan_write, write_fail_fast, Behind, Kind, Readers, WritePlan},
-        Place,
+        write::{plan_write, write_fail_fast, Behind, Kind, Pace, Readers, WritePlan},
+        Place, Reads,
     },
     policy::FailFast,
     units::{Sector, SectorRange, Sectors},
@@ -50,12 +59,34 @@ pub(crate) struct Write {
     intent: WriteIntent,
     pub(super) pass: WritePass,
     _writing: Writing,
+    /// What others wait for, if they do.
+    ticket: Option<Ticket>,
+    /// A member that can be read has it. Kept of writes that lag, until they are acknowledged.
+    safe: Atomic<bool>,
+    /// Something is to be done about one that is not slow, before it ends. Kept as `safe` is.
+    torn: Atomic<bool>,
     /// A copy that had failed was written in the end, block by block.
     pub(super) rescued: bool,
 }
 
 impl Request for Write {
     type Leg = Copy;
+
+    #[inline]
+    fn leg_done(&self, leg: Leg<'_, Self>) {
+        if self.lags() && leg.is_original() {
+            self.note(&leg);
+        }
+    }
+
+    /// All but slow members have it.
+    fn originals_done(&self) -> Early {
+        if self.lags() && self.safe.load(Relaxed) && !self.torn.load(Relaxed) {
+            Early::End(Status::OK)
+        } else {
+            Early::Wait
+        }
+    }
 
     fn finish(fan: Fan<Self>) {
         let mut unfinished = None;
@@ -157,7 +188,45 @@ impl Write {
             intent,
             pass,
             _writing: writing,
+            ticket: None,
+            safe: Atomic::new(false),
+            torn: Atomic::new(false),
             rescued: false,
+        }
+    }
+
+    /// Others wait for it.
+    fn with_ticket(mut self, ticket: Option<Ticket>) -> Self {
+        self.ticket = ticket;
+        self
+    }
+
+    /// Whether it may end before slow members have it.
+    #[inline]
+    fn lags(&self) -> bool {
+        self.ticket.as_ref().is_some_and(Ticket::lags)
+    }
+
+    /// Whether a copy on `member` is one that the write does not wait for.
+    fn is_behind_on(&self, copy: &Located<'_>) -> bool {
+        self.lags() && copy.seat.member.reads() == Reads::WriteMostly
+    }
+
+    /// Keeps what the end of a copy means to a write that lags. Any context.
+    fn note(&self, leg: &Leg<'_, Self>) {
+        let copy = leg.target();
+        let end = copy.at.saturating_add(copy.length);
+        let ended = ending(leg.status(), leg.flags());
+        let seat = self
+            .pass
+            .mirror()
+            .and_then(|mirror| mirror.seat(copy.place));
+        if seat.is_some_and(|seat| makes_safe(ended, end, seat.member.valid_below())) {
+            // The count of what is under way orders this before the look at it.
+            self.safe.store(true, Relaxed);
+        }
+        if ended != Ending::Ok || self.seat_to_heal(leg).is_some() {
+            self.torn.store(true, Relaxed);
         }
     }
 
@@ -182,22 +251,60 @@ impl Mirror {
         };
         let plan = self.plan(live, &bio);
         let length = match plan {
-            Planned::Write(length) | Planned::Fail(length) => length,
+            Planned::Write(length, _) | Planned::Fail(length) => length,
             Planned::Refuse(status) => return bio.end(status),
         };
         let Some(bio) = fit(bio, length) else {
             return;
         };
-        if plan == Planned::Fail(length) {
+        let Planned::Write(length, pace) = plan else {
             return bio.end(Status::IO_ERROR);
-        }
+        };
+        let ticket = self.ticket(live, start, length, pace);
         let Ok(intent) = intent_of(live, &bio) else {
             return bio.end(Status::IO_ERROR);
         };
-        let write = Write::new(intent, pass, writing);
+        let write = Write::new(intent, pass, writing).with_ticket(ticket);
         match self.writes.alloc(bio, write, Wait::Yes) {
-            Ok(fan) => self.send(fan, start),
+            Ok(fan) => self.send(copied(fan), start),
             Err((bio, _)) => bio.end(Status::AGAIN),
+        }
+    }
+
+    /// Waits for what a write overlaps, and has others wait for it if need be. May sleep.
+    #[inline]
+    fn ticket(
+        &self,
+        live: &Entered<Live>,
+        start: Sector,
+        length: Sectors,
+        pace: Pace,
+    ) -> Option<Ticket> {
+        let serial = self.serial.as_ref()?;
+        let range = SectorRange::new(start, length)?;
+        let most = match pace {
+            Pace::Behind => live.bitmap().map_or(0, |bitmap| bitmap.backlog()),
+            Pace::Together => 0,
+        };
+        let ticket = Serial::enter(serial, range, pace, most)?;
+        if let Some(bitmap) = live.bitmap().filter(|_| ticket.lags()) {
+            bitmap.note_behind(serial.behind());
+        }
+        Some(ticket)
+    }
+
+    /// How many writes may be behind, and are.
+    #[inline]
+    fn behind(&self, live: &Entered<Live>) -> Behind {
+        let limit = live.bitmap().map_or(0, |bitmap| bitmap.backlog());
+        match &self.serial {
+            Some(serial) if limit > 0 => Behind {
+                limit,
+                in_flight: serial.behind(),
+                readers: serial.readers(),
+                copy_max: COPY_MAX,
+            },
+            _ => NOT_BEHIND,
         }
     }
 
@@ -214,12 +321,13 @@ impl Mirror {
             return Planned::Refuse(Status::IO_ERROR);
         };
         loop {
+            let behind = self.behind(live);
             let targets = copies
                 .clone()
                 .filter_map(|copy| copy.seat.write_target(copy.at, length));
             // What is left out is what is bad all through then, which `send` sees for itself.
-            match plan_write(length, kind, &NOT_BEHIND, targets, |_, _| {}) {
-                WritePlan::Write { length, .. } => return Planned::Write(length),
+            match plan_write(length, kind, &behind, targets, |_, _| {}) {
+                WritePlan::Write { length, pace } => return Planned::Write(length, pace),
                 WritePlan::Fail { length } => return Planned::Fail(length),
                 WritePlan::CannotSplit => return Planned::Refuse(Status::IO_ERROR),
                 WritePlan::Wait { .. } if live.tracking().is_broken() => {
@@ -268,7 +376,12 @@ impl Mirror {
                 at: copy.at,
                 length,
             };
-            match fan.add_leg(leg) {
+            let leg = if fan.is_behind_on(&copy) {
+                fan.add_copy_leg(leg)
+            } else {
+                fan.add_leg(leg)
+            };
+            match leg {
                 Ok(mut leg) => {
                     leg.set_sector(copy.on_device().get());
                     if member.has(Mark::FailFast)
@@ -297,8 +410,8 @@ impl Mirror {
 /// What can be done of a write.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Planned {
-    /// So much can be written at once.
-    Write(Sectors),
+    /// So much can be written at once, at this pace.
+    Write(Sectors, Pace),
     /// So much cannot be written anywhere.
     Fail(Sectors),
     /// Nothing of it can be done.
@@ -323,7 +436,20 @@ pub(super) fn intent_of(live: &Entered<Live>, bio: &Bio) -> kernel::error::Resul
     WriteIntent::begin(live, range, intent)
 }
 
-/// No write is behind: that takes a bitmap.
+/// Copies the data of a write that lags. Without memory for it the write ends when all members have it. May sleep.
+fn copied(mut fan: Fan<Write>) -> Fan<Write> {
+    if fan.lags() && fan.copy_data().is_err() {
+        if let Some(ticket) = &mut fan.ticket {
+            ticket.keep_together();
+        }
+    }
+    fan
+}
+
+/// The most data that a write copies to be behind with it: a mebibyte, as in C.
+const COPY_MAX: Sectors = Sectors::new(2048);
+
+/// No write is behind: that takes a bitmap, and slow members of a raid1.
 const NOT_BEHIND: Behind = Behind {
     limit: 0,
     in_flight: 0,

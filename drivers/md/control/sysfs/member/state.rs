@@ -44,7 +44,11 @@ fn store(this: This<'_>, text: &[u8]) -> Result {
         }
         _ => {}
     }
-    let mut config = array.configure()?;
+    let mut config = match command {
+        // Writes may be behind on it, for which only reads of such a member wait.
+        Command::WriteMostly | Command::NotWriteMostly => array.reconfigure()?,
+        _ => array.configure()?,
+    };
     let index = config.position(&this)?;
     if command == Command::Faulty {
         return config.declare_faulty(index);
