@@ -86,8 +86,8 @@ step "a member that hangs for 20 s holds I/O up, and nothing else"
 modprobe dm_mod
 dmsetup create slow --table "0 131072 linear /dev/vdb 0"
 udevadm settle
-mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 /dev/vda \
-	/dev/mapper/slow
+mdadm --quiet --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 /dev/vda /dev/mapper/slow
+mdadm --wait /dev/md0 || true
 load 24 &
 loader=$!
 sleep 2
@@ -103,4 +103,4 @@ mdadm --wait /dev/md0 || true
 await sync_action idle cat $MD/sync_action
 same mismatch_cnt 0 "$(cat $MD/mismatch_cnt)"
 mdadm --quiet --stop /dev/md0
-dmsetup remove slow
+dmsetup remove --retry slow

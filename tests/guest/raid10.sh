@@ -77,8 +77,8 @@ done <<-'LAYOUTS'
 LAYOUTS
 
 step "discards"
-modprobe brd rd_nr=4 rd_size=24576
 while read -r layout members; do
+	modprobe brd rd_nr=4 rd_size=24576
 	disks=(/dev/ram0 /dev/ram1 /dev/ram2 /dev/ram3)
 	disks=("${disks[@]:0:members}")
 	mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=10 --layout="$layout" --chunk=16 \
@@ -94,7 +94,8 @@ while read -r layout members; do
 	blkdiscard --offset 8M --length 4M /dev/md0 || fail "$layout: a member without discards is an error"
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock "${disks[@]}"
-	put 1073741824 /sys/block/ram1/queue/discard_max_bytes
+	settled
+	rmmod brd
 done <<-'LAYOUTS'
 	n2 4
 	n2 3
