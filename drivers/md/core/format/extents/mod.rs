@@ -275,9 +275,15 @@ impl Extents {
     /// log of bad blocks included. `None` when `start` is not free.
     pub fn room_for_bitmap(&self, start: Sector) -> Option<Sectors> {
         let room = self.room_for_lockless(start)?;
-        let log = self.log.filter(|log| log.range.start() > start);
-        let to_log = log.and_then(|log| log.range.start().distance_from(start));
-        Some(to_log.map_or(room, |to_log| room.min(to_log)))
+        let log = self.log.map(|log| log.range);
+        match log.filter(|log| log.end() > start) {
+            None => Some(room),
+            // Nothing is left when it begins here, or before.
+            Some(log) => {
+                let to_log = log.start().distance_from(start)?.min(room);
+                (!to_log.is_zero()).then_some(to_log)
+            }
+        }
     }
 
     /// The same for a lockless bitmap. mdadm 4.6 puts the log of bad blocks inside it, so that does not count: such a

@@ -310,6 +310,40 @@ fn the_room_of_a_bitmap_ends_where_something_begins() {
 }
 
 #[test]
+fn a_bitmap_goes_where_nothing_else_is() {
+    let sectors = |room: Option<Sectors>| room.map(Sectors::get);
+    let at = |layout, start| {
+        let extents = extents(layout, None);
+        let start = Sector::new(start);
+        let classic = extents.room_for_bitmap(start);
+        (sectors(classic), sectors(extents.room_for_lockless(start)))
+    };
+    // 128 roles make the superblock one sector, 8..9; the data begins at 2048.
+    assert_eq!(at(PLAIN, 8), (None, None));
+    assert_eq!(at(PLAIN, 9), (Some(2039), Some(2039)));
+    assert_eq!(at(PLAIN, 2047), (Some(1), Some(1)));
+    assert_eq!(at(PLAIN, 2048), (None, None));
+    assert_eq!(at(PLAIN, 0), (Some(8), Some(8)));
+    assert_eq!(at(PLAIN, 204_800), (None, None));
+    // A log of bad blocks at 24..32 is in the way of a classic bitmap only.
+    let with_log = Layout {
+        log: Some(24),
+        ..PLAIN
+    };
+    assert_eq!(at(with_log, 16), (Some(8), Some(2032)));
+    assert_eq!(at(with_log, 24), (None, Some(2024)));
+    assert_eq!(at(with_log, 31), (None, Some(2017)));
+    assert_eq!(at(with_log, 32), (Some(2016), Some(2016)));
+    let with_ppl = Layout {
+        crash_log: ppl_at(100, 28),
+        ..PLAIN
+    };
+    assert_eq!(at(with_ppl, 16), (Some(84), Some(84)));
+    assert_eq!(at(with_ppl, 127), (None, None));
+    assert_eq!(at(with_ppl, 128), (Some(1920), Some(1920)));
+}
+
+#[test]
 fn data_may_grow_to_the_end() {
     assert_eq!(
         extents(PLAIN, None).data_room(),
