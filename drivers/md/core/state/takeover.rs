@@ -485,6 +485,12 @@ mod tests {
             geometry(Level::Raid0, &source(Level::Raid4, 0, 4, 1)),
             Err(Refusal::LastSlotTaken)
         );
+        for missing in [0, 2] {
+            assert_eq!(
+                geometry(Level::Raid0, &source(Level::Raid4, 0, 4, missing)),
+                Err(Refusal::Missing)
+            );
+        }
         assert_eq!(
             geometry(
                 Level::Raid0,

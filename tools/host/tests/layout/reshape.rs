@@ -378,6 +378,49 @@ fn a_restart_must_be_past_the_critical_section() {
 }
 
 #[test]
+fn a_restart_backwards_must_write_behind_what_it_reads() {
+    let layout = ParityLayout::Raid5(Raid5Layout::LeftSymmetric);
+    let (old, new) = (raid5(layout, 8, 5, 800), raid5(layout, 8, 4, 800));
+    // Rows of 4 chunks become rows of 3, and the data moves down by a unit.
+    let reshape = Raid5Reshape::new(
+        old,
+        new,
+        Direction::Backward,
+        OffsetChange(-8),
+        new.array_size(),
+    )
+    .expect("a reshape");
+    let resume = |at| {
+        let position = reshape.resume(Sector::new(at), Watch::None);
+        position.map(|position| position.progress().get())
+    };
+    // 96 is new row 4 and old row 3, which lies a unit higher: the same place.
+    assert_eq!(resume(96), Err(ResumeError::TooEarly));
+    assert_eq!(resume(120), Ok(120));
+}
+
+/// The superblocks are written a unit before it would be too late, as by C, and no sooner.
+#[test]
+fn superblocks_are_written_when_they_must_be() {
+    let layout = ParityLayout::Raid5(Raid5Layout::LeftSymmetric);
+    let (old, new) = (raid5(layout, 8, 4, 800), raid5(layout, 8, 5, 800));
+    let common = old.array_size();
+    let change = OffsetChange(-24);
+    let reshape = Raid5Reshape::new(old, new, Direction::Forward, change, common);
+    let reshape = reshape.expect("a reshape");
+    let (mut position, mut recorded) = (reshape.start(), Vec::new());
+    while let Next::Step(step) = reshape.next(&position) {
+        if step.metadata == Metadata::WriteFirst {
+            recorded.push(position.progress().get());
+            position = position.recorded(position.progress());
+        }
+        position = position.advanced(step.progress);
+    }
+    // From position s on, those p with p / 4 + 8 > s / 3 - 8 + 24, in steps of 32.
+    assert_eq!(recorded[..4], [96, 192, 320, 480]);
+}
+
+#[test]
 fn an_in_place_restart_needs_a_watch() {
     let of = |five| raid5(ParityLayout::Raid5(five), 8, 4, 800);
     let (old, new) = (
