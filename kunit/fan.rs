@@ -13,8 +13,8 @@ use kernel::{
 use kernel_ext::{
     alloc::{mempool::Wait, page::PAGE_SECTORS},
     block::{
-        bdev::ClaimedDevice,
-        bio::{Bio, Dataless, Part, Setup},
+        bdev::{ClaimedDevice, Target},
+        bio::{Bio, Dataless, Flags, Part, Setup},
         bio_set::BioSet,
         fan::{Early, Fan, FanPool, Leg, Request},
         parked::Parked,
