@@ -228,6 +228,7 @@ udevadm settle
 # The first READ(10) ends with a medium error; the member is asked once more before others are, so nothing is written.
 put "2 -1 28 0 0 2 3 11 0" "$inject"
 reads 4096
+# shellcheck disable=SC2016 # the field is awk's
 await "errors that are left" 0 awk '/^2/ { print $2 }' "$inject"
 same "errors of $disk" 0 "$(cat "$MD/dev-$disk/errors")"
 same "bad_blocks of $disk" "" "$(cat "$MD/dev-$disk/bad_blocks")"

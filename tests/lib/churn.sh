@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# churn.sh SECONDS [LEVEL:BITMAP...]: in a guest, the whole life of arrays over and over for so many seconds, and once for
-# each kind of array at least: created, written to and verified, a member failed, removed, added back and rebuilt under load,
-# checked, stopped, assembled. A line a round, with the memory that the kernel cannot give back.
+# churn.sh SECONDS [LEVEL:BITMAP...]: in a guest, the whole life of arrays over and over for so many seconds, and once
+# for each kind of array at least: created, written to and verified, a member failed, removed, added back and rebuilt
+# under load, checked, stopped, assembled. A line a round, with the memory that the kernel cannot give back.
 
 set -euo pipefail
 # shellcheck source=tests/lib/guest.sh
