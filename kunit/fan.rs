@@ -284,8 +284,8 @@ mod tests {
         assert_eq!(fan.add_leg(bench.disks[0].clone()).err(), Some(EINVAL));
         // The copy is still there to be written again.
         let part = Part {
-            skip: 1,
-            sectors: 1,
+            skip: PAGE_SECTORS,
+            sectors: PAGE_SECTORS,
         };
         let data = fan.data().ok_or(EINVAL)?;
         let status = data.do_part(part, bench.disks[1].device(), 7000, Flags::NONE);
