@@ -3,8 +3,8 @@
 # vm: --smp 2 --disk a:16M --disk b:16M
 #
 # Defects of the C driver that are not repeated. By its source, not by a run: there the first step may end in a
-# deadlock, the second leaves the level at work although the start has failed, the third has the bitmap count an empty range, and
-# in the last the array with a bitmap may not start.
+# deadlock, the second leaves the level at work although the start has failed, the third has the bitmap count an empty
+# range, and in the last the array with a bitmap may not start.
 set -euo pipefail
 # shellcheck source=tests/lib/guest.sh
 source "$(dirname "$0")/../lib/guest.sh"
