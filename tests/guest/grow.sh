@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M --disk d:64M
+# vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M --disk d:64M --timeout 1200
 #
 # Arrays that change their shape while they run: linear gets a member, raid1 gets more and fewer slots and uses more and
 # less of its members, devices grow below it; and what must be refused.
