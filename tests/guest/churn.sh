@@ -3,4 +3,4 @@
 # vm: --smp 2
 #
 # Each kind of redundant array through its life once, under load: what a member, a bitmap or a pass leaves behind.
-exec "$(dirname "$0")/../lib/churn.sh" 1 raid1:none raid1:internal raid1:lockless raid10:none
+exec "$(dirname "$0")/../lib/churn.sh" 1

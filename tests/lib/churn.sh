@@ -11,7 +11,8 @@ source "$(dirname "$0")/guest.sh"
 
 UNTIL=$((SECONDS + $1))
 shift
-KINDS=("${@:-raid1:none}")
+KINDS=("$@")
+(($# > 0)) || KINDS=(raid1:none raid1:internal raid1:lockless raid10:none)
 MD=/sys/block/md0/md
 METADATA=(1.2 1.0 1.1 0.90)
 # Slower machines do the same, not less.
