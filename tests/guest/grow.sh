@@ -11,19 +11,6 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 
-# idle: waits until no pass runs, nor is about to.
-idle() {
-	local i seen=0
-	for ((i = 0; i < 600; i++)); do
-		if [[ $(cat $MD/sync_action) == idle ]]; then seen=$((seen + 1)); else seen=0; fi
-		((seen < 5)) || return 0
-		sleep 0.1
-	done
-	fail "no end of $(cat $MD/sync_action): $(cat /proc/mdstat)"
-}
-
-shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
-
 # data BYTES: a checksum of the beginning of the array.
 data() { dd if=/dev/md0 bs=1M iflag=direct,count_bytes count="$1" status=none | sha256sum; }
 

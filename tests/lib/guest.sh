@@ -127,3 +127,19 @@ becomes() {
 	done
 	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
 }
+
+# Of the array at MD, its md/ directory:
+
+# idle: waits until no pass runs, nor is about to.
+idle() {
+	local i seen=0
+	for ((i = 0; i < 600; i++)); do
+		if [[ $(cat $MD/sync_action) == idle ]]; then seen=$((seen + 1)); else seen=0; fi
+		((seen < 5)) || return 0
+		sleep 0.1
+	done
+	fail "no end of $(cat $MD/sync_action): $(cat /proc/mdstat)"
+}
+
+# shape TEXT: /proc/mdstat has it.
+shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
