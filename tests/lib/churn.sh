@@ -97,10 +97,3 @@ echo "rmd-detail: $number rounds"
 if [[ $RMD_DRIVER == rust ]]; then
 	rmmod md_mod
 fi
-if [[ -e /sys/kernel/debug/kmemleak ]]; then
-	for _ in 1 2; do
-		echo scan >/sys/kernel/debug/kmemleak
-	done
-	leaks=$(cat /sys/kernel/debug/kmemleak)
-	[[ -z $leaks ]] || fail "leaks: $leaks"
-fi

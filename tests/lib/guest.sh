@@ -16,9 +16,10 @@ same() {
 	[[ $2 == "$3" ]] || fail "$1: expected '$2', got '$3'"
 }
 
-# step TEXT: says what comes next, for who reads the log of a failure.
+# step TEXT: says what comes next, for who reads the log of a failure, in the kernel's log too.
 step() {
 	echo "== $*"
+	echo "scenario: $*" >/dev/kmsg
 }
 
 # errno_of COMMAND...: prints the name of the errno that a failing write or command reported, or OK.
