@@ -25,6 +25,7 @@ use kernel::{
         Arc,
     },
 };
+use kernel_ext::alloc::mempool::Wait;
 use md_core::{
     bitmap::cell::Redundancy,
     format::{bitmap::BitmapSb, ident::Uuid, BlockSize},
@@ -168,8 +169,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// A write to `range` begins: marks its chunks, and keeps the marks until [`Backend::end_write`].
     ///
-    /// An error when they cannot be marked, so that the write must not happen.
-    fn start_write(&self, range: SectorRange) -> Result<Hold>;
+    /// An error when they cannot be marked, so that the write must not happen, `EAGAIN` if it must not wait and would.
+    /// Then nothing is marked.
+    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Hold>;
 
     /// Whether the marks of a write that was started are on media. Any context.
     fn is_on_media(&self, range: SectorRange) -> bool;
@@ -178,8 +180,8 @@ pub(crate) trait Backend: Send + Sync {
     fn end_write(&self, range: SectorRange, hold: Hold);
 
     /// As [`Backend::start_write`], for a discard.
-    fn start_discard(&self, range: SectorRange) -> Result<Hold> {
-        self.start_write(range)
+    fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
+        self.start_write(range, wait)
     }
 
     /// As [`Backend::end_write`], for a discard.

@@ -7,7 +7,7 @@
 
 use super::{
     service::Service,
-    tracking::{Tracking, Writing},
+    tracking::{NotBegun, Tracking, Writing},
     Array,
 };
 use crate::{
@@ -22,6 +22,7 @@ use kernel::{
     workqueue::{HasWork, WorkItem},
 };
 use kernel_ext::{
+    alloc::mempool::Wait,
     block::{
         bdev::{BlockDevice, Target},
         bio::{Bio, Dataless, Flags, Op, Setup},
@@ -33,10 +34,7 @@ use kernel_ext::{
         kthread::Waker,
     },
 };
-use md_core::{
-    state::admit::{Admission, IoRefusal},
-    units::Sector,
-};
+use md_core::{state::admit::Admission, units::Sector};
 
 /// Flush bios that can be made without memory, for one flush after the other.
 const FLUSH_RESERVE: u16 = 64;
@@ -180,10 +178,7 @@ pub(crate) fn submit(this: ArcBorrow<'_, Array>, bio: Bio) {
     let live = match this.live().enter() {
         Entry::Entered(live) => Some(live),
         Entry::Empty => None,
-        Entry::Suspended if bio.flags().contains(Flags::NOWAIT) => {
-            bio.end(Status::AGAIN);
-            return;
-        }
+        Entry::Suspended if bio.wait() == Wait::No => return bio.end(Status::AGAIN),
         Entry::Suspended => this.live().enter_wait(),
     };
     match live {
@@ -207,14 +202,16 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     if live.tracking.held().holds(range.0, range.1) {
         return wait_for_range(this, live, bio);
     }
-    let Ok(writing) = live.begin_write(this) else {
-        return bio.end(Status::IO_ERROR);
+    let flushes = bio.flags().contains(Flags::PREFLUSH);
+    if flushes && bio.wait() == Wait::No {
+        return bio.end(Status::AGAIN);
+    }
+    let writing = match live.begin_write(this, bio.wait()) {
+        Ok(writing) => writing,
+        Err(NotBegun::WouldWait) => return bio.end(Status::AGAIN),
+        Err(NotBegun::Refused) => return bio.end(Status::IO_ERROR),
     };
-    let bio = if bio.flags().contains(Flags::PREFLUSH) {
-        live.flush(bio)
-    } else {
-        Some(bio)
-    };
+    let bio = if flushes { live.flush(bio) } else { Some(bio) };
     if let Some(bio) = bio {
         live.personality.submit(&live, bio, Some(writing));
     }
@@ -222,7 +219,7 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
 
 /// A write waits until its sectors are not held any more. It must not keep the array from changing meanwhile.
 fn wait_for_range(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
-    if bio.flags().contains(Flags::NOWAIT) {
+    if bio.wait() == Wait::No {
         return bio.end(Status::AGAIN);
     }
     let tracking = live.tracking.clone();
@@ -243,9 +240,13 @@ fn serve_flush(live: &Live, bio: Bio) {
 }
 
 impl Live {
-    /// Counts a write; before that the array becomes writable and dirty, if it is not. May sleep.
-    fn begin_write(&self, array: ArcBorrow<'_, Array>) -> core::result::Result<Writing, IoRefusal> {
-        self.tracking.begin_write(|| match &self.thread {
+    /// Counts a write; before that the array becomes writable and dirty, if it is not. May sleep if it may wait.
+    fn begin_write(
+        &self,
+        array: ArcBorrow<'_, Array>,
+        wait: Wait,
+    ) -> core::result::Result<Writing, NotBegun> {
+        self.tracking.begin_write(wait, || match &self.thread {
             Some(thread) => thread.wake(),
             None => array.notify_state(),
         })

@@ -21,10 +21,13 @@ use kernel::{
     },
     time::Jiffies,
 };
-use kernel_ext::sync::{
-    percpu_ref::{Activity, Guard},
-    timer::jiffies,
-    wait::WaitQueue,
+use kernel_ext::{
+    alloc::mempool::Wait,
+    sync::{
+        percpu_ref::{Activity, Guard},
+        timer::jiffies,
+        wait::WaitQueue,
+    },
 };
 use md_core::policy::Calm;
 use md_core::state::{
@@ -79,6 +82,14 @@ pub(crate) struct Tracking {
 /// A write under way. The array does not become clean before it is dropped.
 pub(crate) struct Writing {
     _count: Option<Guard>,
+}
+
+/// Why a write does not begin.
+pub(super) enum NotBegun {
+    /// The array is read-only or broken.
+    Refused,
+    /// The array is to be recorded as dirty first, and the write must not wait.
+    WouldWait,
 }
 
 /// What I/O finds at a glance.
@@ -216,8 +227,13 @@ impl Tracking {
         }
     }
 
-    /// Counts a write, after the array is recorded as dirty; `wake` wakes the array's thread, which records. May sleep.
-    pub(super) fn begin_write(&self, wake: impl Fn()) -> core::result::Result<Writing, IoRefusal> {
+    /// Counts a write, after the array is recorded as dirty; `wake` wakes the array's thread, which records. May sleep
+    /// if it may wait.
+    pub(super) fn begin_write(
+        &self,
+        wait: Wait,
+        wake: impl Fn(),
+    ) -> core::result::Result<Writing, NotBegun> {
         let writing = Writing {
             _count: (self.kept == Kept::Track).then(|| self.writes.start()),
         };
@@ -226,8 +242,8 @@ impl Tracking {
         loop {
             match self.glance() {
                 Glance::Serve => break,
-                Glance::Broken => return Err(IoRefusal::Broken),
-                Glance::ReadOnly => return Err(IoRefusal::ReadOnly),
+                Glance::Broken | Glance::ReadOnly => return Err(NotBegun::Refused),
+                _ if wait == Wait::No => return Err(NotBegun::WouldWait),
                 seen @ (Glance::Track | Glance::ReadAuto) => {
                     self.ask_for(seen);
                     wake();

@@ -26,7 +26,7 @@ use kernel::{
     },
     time::Jiffies,
 };
-use kernel_ext::sync::wait::WaitQueue;
+use kernel_ext::{alloc::mempool::Wait, sync::wait::WaitQueue};
 use md_core::{
     bitmap::{
         classic::Geometry,
@@ -77,10 +77,13 @@ pub(crate) struct Classic {
 }
 
 impl Classic {
-    /// Marks one chunk for a write.
-    fn start_chunk(&self, chunk: BitmapChunk) -> Result {
+    /// Marks one chunk for a write. `EAGAIN` when that must not wait and would.
+    fn start_chunk(&self, chunk: BitmapChunk, wait: Wait) -> Result {
         loop {
-            let place = self.counters.make(chunk).ok_or(EINVAL)?;
+            let place = match wait {
+                Wait::Yes => self.counters.make(chunk).ok_or(EINVAL)?,
+                Wait::No => self.counters.find(chunk).ok_or(EAGAIN)?,
+            };
             let started = place.update(|counter| match counter.start_write() {
                 StartWrite::Wait => Err(()),
                 StartWrite::Go(next) => Ok((next, false)),
@@ -92,6 +95,7 @@ impl Classic {
                     self.set_bits(self.geometry.shared(chunk, place.grain));
                     return Ok(());
                 }
+                Err(()) if wait == Wait::No => return Err(EAGAIN),
                 Err(()) => {
                     let has_room = || !matches!(place.load().start_write(), StartWrite::Wait);
                     self.overflow.wait_io(has_room);
@@ -266,12 +270,19 @@ impl Backend for Classic {
         }
     }
 
-    fn start_write(&self, range: SectorRange) -> Result<Hold> {
+    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
         let Some(chunks) = self.geometry.touched(range) else {
             return Ok(Hold::None);
         };
-        for chunk in chunks.iter() {
-            self.start_chunk(chunk)?;
+        for (started, chunk) in chunks.iter().enumerate() {
+            let result = self.start_chunk(chunk, wait);
+            if result.is_err() {
+                chunks
+                    .iter()
+                    .take(started)
+                    .for_each(|chunk| self.end_chunk(chunk));
+            }
+            result?;
         }
         Ok(Hold::None)
     }

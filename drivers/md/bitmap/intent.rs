@@ -5,7 +5,7 @@
 use super::{Backend, Hold};
 use crate::array::live::Live;
 use kernel::prelude::*;
-use kernel_ext::sync::gated::Entered;
+use kernel_ext::{alloc::mempool::Wait, sync::gated::Entered};
 use md_core::units::SectorRange;
 
 /// What a write does to the chunks it covers.
@@ -33,12 +33,17 @@ struct Held {
 
 impl WriteIntent {
     /// Marks the chunks of `range`, in sectors of what a resync walks over. Nothing to do for an array without bitmap.
-    /// May sleep.
+    /// May sleep if it may wait; `EAGAIN` when it must not and would.
     #[inline]
-    pub(crate) fn begin(live: &Entered<Live>, range: SectorRange, intent: Intent) -> Result<Self> {
+    pub(crate) fn begin(
+        live: &Entered<Live>,
+        range: SectorRange,
+        intent: Intent,
+        wait: Wait,
+    ) -> Result<Self> {
         match live.bitmap() {
             None => Ok(Self(None)),
-            Some(bitmap) => Self::mark(live, bitmap, range, intent),
+            Some(bitmap) => Self::mark(live, bitmap, range, intent, wait),
         }
     }
 
@@ -47,10 +52,11 @@ impl WriteIntent {
         bitmap: &dyn Backend,
         range: SectorRange,
         intent: Intent,
+        wait: Wait,
     ) -> Result<Self> {
         let hold = match intent {
-            Intent::Write => bitmap.start_write(range)?,
-            Intent::Discard => bitmap.start_discard(range)?,
+            Intent::Write => bitmap.start_write(range, wait)?,
+            Intent::Discard => bitmap.start_discard(range, wait)?,
         };
         if bitmap.conditions().take_thread_call() {
             live.wake_thread();

@@ -31,7 +31,7 @@ use kernel::{
     time::{msecs_to_jiffies, Jiffies},
 };
 use kernel_ext::{
-    alloc::noio::NoIo,
+    alloc::{mempool::Wait, noio::NoIo},
     sync::{kthread::Thread, percpu_ref::Guard, timer::jiffies},
 };
 use md_core::{
@@ -141,13 +141,19 @@ impl Core {
         jiffies().saturating_add(seconds(self.barrier_idle.load(Relaxed)))
     }
 
-    /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them.
+    /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them, if
+    /// it may wait; `EAGAIN` when it must not and would, or `span` has several.
     #[inline]
-    fn enter(&self, span: ChunkSpan, action: CellAction) -> Result<(Inside, Asked)> {
-        let Some((page, range)) = self.one_page(span) else {
-            return self.enter_all(span, action);
+    fn enter(&self, span: ChunkSpan, action: CellAction, wait: Wait) -> Result<(Inside, Asked)> {
+        let (page, range) = match (self.one_page(span), wait) {
+            (Some(one), _) => one,
+            (None, Wait::Yes) => return self.enter_all(span, action),
+            (None, Wait::No) => return Err(EAGAIN),
         };
-        let first = page.gate.enter_wait();
+        let first = match wait {
+            Wait::Yes => page.gate.enter_wait(),
+            Wait::No => page.gate.enter().ok_or(EAGAIN)?,
+        };
         page.touch(self.busy_until());
         let asked = self.act_inside(page, range, action);
         let inside = Inside {
@@ -252,11 +258,11 @@ impl Lockless {
         }
     }
 
-    fn start(&self, span: Option<ChunkSpan>, action: CellAction) -> Result<Hold> {
+    fn start(&self, span: Option<ChunkSpan>, action: CellAction, wait: Wait) -> Result<Hold> {
         let Some(span) = span else {
             return Ok(Hold::None);
         };
-        let (inside, asked) = self.core.enter(span, action)?;
+        let (inside, asked) = self.core.enter(span, action, wait)?;
         if asked != Asked::NOTHING {
             self.answer(asked);
         }
@@ -277,8 +283,9 @@ impl Backend for Lockless {
         Some(self)
     }
 
-    fn start_write(&self, range: SectorRange) -> Result<Hold> {
-        self.start(self.core.geometry.touched(range), CellAction::StartWrite)
+    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
+        let span = self.core.geometry.touched(range);
+        self.start(span, CellAction::StartWrite, wait)
     }
 
     fn is_on_media(&self, range: SectorRange) -> bool {
@@ -297,8 +304,9 @@ impl Backend for Lockless {
         drop(hold);
     }
 
-    fn start_discard(&self, range: SectorRange) -> Result<Hold> {
-        self.start(self.core.geometry.covered(range), CellAction::Discard)
+    fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
+        let span = self.core.geometry.covered(range);
+        self.start(span, CellAction::Discard, wait)
     }
 
     fn write_out(&self) -> Result {
@@ -364,7 +372,7 @@ impl Backend for Lockless {
     fn mark_dirty(&self, first: u64, last: u64) -> Result {
         let span = ChunkSpan::new(BitmapChunk::new(first), BitmapChunk::new(last));
         let span = span.filter(|span| span.last().get() < self.core.geometry.chunks());
-        let hold = self.start(Some(span.ok_or(EINVAL)?), CellAction::StartWrite)?;
+        let hold = self.start(Some(span.ok_or(EINVAL)?), CellAction::StartWrite, Wait::Yes)?;
         let result = self.write_out();
         drop(hold);
         result

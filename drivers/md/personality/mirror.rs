@@ -264,7 +264,7 @@ impl AtWork for Mirror {
     }
 
     fn limits(&self, limits: &mut Limits) {
-        limits.add_features(Features::ATOMIC_WRITES | Features::PCI_P2PDMA);
+        limits.add_features(Features::NOWAIT | Features::ATOMIC_WRITES | Features::PCI_P2PDMA);
         limits.set_max_write_zeroes_sectors(0);
         match &self.layout {
             Layout::Raid1(_) => raid1::limits(limits),

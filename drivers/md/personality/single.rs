@@ -9,7 +9,7 @@ use kernel_ext::{
     alloc::mempool::Wait,
     block::{
         bdev::Target,
-        bio::{Bio, Flags, Op, Part, Setup},
+        bio::{Bio, Op, Part, Setup},
         fan::{Fan, FanPool, Request},
         status::Status,
     },
@@ -90,7 +90,7 @@ impl Members {
         let request = Single {
             _live: live.clone(),
         };
-        let wait = wait_for(&bio);
+        let wait = bio.wait();
         match self.ranges.alloc(bio, request, wait) {
             Ok(fan) => self.fan_out(live, fan, pieces),
             Err((bio, _)) => bio.end(Status::AGAIN),
@@ -154,7 +154,7 @@ impl Members {
             // Data that is not dropped is as good as data that is.
             return bio.end(Status::OK);
         }
-        let wait = wait_for(&bio);
+        let wait = bio.wait();
         let request = Single {
             _live: live.clone(),
         };
@@ -183,21 +183,18 @@ fn break_array(live: &Entered<Live>, bio: &Bio, member: &Arc<Member>) {
     }
 }
 
-fn wait_for(bio: &Bio) -> Wait {
-    if bio.flags().contains(Flags::NOWAIT) {
-        Wait::No
-    } else {
-        Wait::Yes
-    }
-}
-
 fn can_discard(member: &Arc<Member>) -> bool {
     member.device().max_discard_sectors() != 0
 }
 
-/// The front of a bio that fits in a run; the rest goes back to the disk.
+/// The front of a bio that fits in a run; the rest goes back to the disk. One that must not wait is not cut: one part
+/// could be done then and the other refused.
 pub(super) fn fit(bio: Bio, run: Sectors) -> Option<Bio> {
     match u32::try_from(run.get()) {
+        Ok(run) if run < bio.sectors() && bio.wait() == Wait::No => {
+            bio.end(Status::AGAIN);
+            None
+        }
         Ok(run) if run < bio.sectors() => bio.split_front(run),
         // A bio has at most 2^32 - 1 bytes.
         _ => Some(bio),

@@ -7,6 +7,7 @@ use super::{
     Part,
 };
 use crate::{
+    alloc::mempool::Wait,
     bindings,
     block::{bdev::BlockDevice, status::Status},
 };
@@ -118,6 +119,16 @@ impl Head {
         // SAFETY: As above; this is the last use.
         unsafe { bindings::bio_uninit(raw) };
         status
+    }
+
+    /// Whether who handles it may wait.
+    #[inline(always)]
+    pub fn wait(&self) -> Wait {
+        if self.flags().contains(Flags::NOWAIT) {
+            Wait::No
+        } else {
+            Wait::Yes
+        }
     }
 
     /// How it ended, or, before that, the first error of what is chained to it.

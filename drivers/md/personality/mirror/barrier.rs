@@ -14,7 +14,10 @@ use kernel::{
     prelude::*,
     sync::atomic::{Acquire, Atomic, Full, Relaxed},
 };
-use kernel_ext::sync::{gated::Entered, wait::WaitQueue};
+use kernel_ext::{
+    alloc::mempool::Wait,
+    sync::{gated::Entered, wait::WaitQueue},
+};
 use md_core::units::{Sector, Sectors};
 
 /// Sectors of a unit of the array, 64 MiB: no write crosses the boundary between two.
@@ -87,9 +90,12 @@ impl Barriers {
         false
     }
 
-    fn enter_write(&self, bucket: &Atomic<u64>) {
+    fn enter_write(&self, bucket: &Atomic<u64>, wait: Wait) -> Result {
         if Self::try_add(bucket, Count::WRITE, Count::has_resync) {
-            return;
+            return Ok(());
+        }
+        if wait == Wait::No {
+            return Err(EAGAIN);
         }
         bucket.fetch_add(Count::WAITING, Full);
         loop {
@@ -98,7 +104,8 @@ impl Barriers {
             // Stops waiting and goes in, in one step.
             let enters = Count::WRITE.wrapping_sub(Count::WAITING);
             if Self::try_add(bucket, enters, Count::has_resync) {
-                return self.changed.wake_all();
+                self.changed.wake_all();
+                return Ok(());
             }
         }
     }
@@ -131,11 +138,11 @@ pub(super) struct WritePass {
 }
 
 impl WritePass {
-    /// Waits until no resync request is in the bucket of `at`, and goes in. May sleep. `EINVAL` for an array that is no
-    /// mirror.
-    pub(super) fn enter(live: &Entered<Live>, at: Sector) -> Result<Self> {
+    /// Waits until no resync request is in the bucket of `at`, and goes in. May sleep if it may wait. `EAGAIN` when it
+    /// must not and would, `EINVAL` for an array that is no mirror.
+    pub(super) fn enter(live: &Entered<Live>, at: Sector, wait: Wait) -> Result<Self> {
         let barriers = &live.personality().mirror().ok_or(EINVAL)?.barriers;
-        barriers.enter_write(barriers.bucket(at)?);
+        barriers.enter_write(barriers.bucket(at)?, wait)?;
         Ok(Self {
             live: live.clone(),
             at,

@@ -59,6 +59,8 @@ impl Mirror {
             _ => None,
         };
         match stripes {
+            // It may have to wait in several places; who asks again waits.
+            Some(_) if bio.wait() == Wait::No => bio.end(Status::AGAIN),
             Some((stripes, pool)) => self.discard_stripes(live, bio, writing, stripes, pool),
             None => self.write(live, bio, writing),
         }
@@ -72,7 +74,7 @@ impl Mirror {
         stripes: Stripes,
         pool: &FanPool<Write>,
     ) {
-        let Ok(pass) = WritePass::enter(live, Sector::new(bio.sector())) else {
+        let Ok(pass) = WritePass::enter(live, Sector::new(bio.sector()), Wait::Yes) else {
             return bio.end(Status::IO_ERROR);
         };
         self.await_records(live);

@@ -106,7 +106,8 @@ pub(super) fn ending(status: Status, flags: Flags) -> Ending {
     match status {
         Status::OK => Ending::Ok,
         Status::INVALID => Ending::Harmless,
-        Status::AGAIN if flags.contains(Flags::NOWAIT) => Ending::Harmless,
+        // The second is said by a device that does not know how not to wait.
+        Status::AGAIN | Status::NOT_SUPPORTED if flags.contains(Flags::NOWAIT) => Ending::Harmless,
         _ if flags.contains(Flags::RAHEAD) => Ending::Harmless,
         _ => Ending::Error,
     }
@@ -204,7 +205,8 @@ impl Read {
         fan.clear_legs();
         fan.now = place;
         if let Some(mirror) = live.personality().mirror() {
-            mirror.await_behind(place, fan.start, fan.length);
+            // A worker may wait.
+            let _ = mirror.await_behind(place, fan.start, fan.length, Wait::Yes);
         }
         send(fan, place, FailFast::No);
     }
@@ -243,13 +245,17 @@ impl Mirror {
         let length = Sectors::new(u64::from(bio.sectors()));
         let end = start.saturating_add(length);
         let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
-        let Some(choice) = self.choose_settled(live, start, length, order) else {
-            return bio.end(Status::IO_ERROR);
+        let wait = bio.wait();
+        let choice = match self.choose_settled(live, start, length, order, wait) {
+            Ok(choice) => choice,
+            Err(error) => return bio.end(error.into()),
         };
         let Some(bio) = fit(bio, choice.length) else {
             return;
         };
-        self.await_behind(choice.place, start, choice.length);
+        if let Err(error) = self.await_behind(choice.place, start, choice.length, wait) {
+            return bio.end(error.into());
+        }
         let read = Read {
             live: live.clone(),
             start,
@@ -257,39 +263,43 @@ impl Mirror {
             first: choice.place,
             now: choice.place,
         };
-        match self.reads.alloc(bio, read, Wait::Yes) {
+        match self.reads.alloc(bio, read, wait) {
             Ok(fan) => send(fan, choice.place, choice.fail_fast),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
     }
 
-    /// A slow member may not have yet what was acknowledged: waits until it has what is read. May sleep.
+    /// A slow member may not have yet what was acknowledged: waits until it has what is read. May sleep if it may wait;
+    /// `EAGAIN` when it must not and would.
     #[inline]
-    fn await_behind(&self, place: Place, start: Sector, length: Sectors) {
+    fn await_behind(&self, place: Place, start: Sector, length: Sectors, wait: Wait) -> Result {
         let slow = |seat: &Seat| seat.member.reads() == Reads::WriteMostly;
         let (Some(serial), true) = (&self.serial, self.seat(place).is_some_and(slow)) else {
-            return;
+            return Ok(());
         };
-        if let Some(range) = SectorRange::new(start, length) {
-            serial.await_behind(range);
-        }
+        SectorRange::new(start, length).map_or(Ok(()), |range| serial.await_behind(range, wait))
     }
 
     /// The copy to read. While it is not decided what becomes of a member without which there is none, that is waited
-    /// for. May sleep.
+    /// for. May sleep if it may wait; `EAGAIN` when it must not and would, `EIO` when there is none.
     fn choose_settled(
         &self,
         live: &Live,
         start: Sector,
         length: Sectors,
         order: ReadOrder,
-    ) -> Option<Choice> {
+        wait: Wait,
+    ) -> Result<Choice> {
         loop {
             if let Some(choice) = self.choose(start, length, order) {
-                return Some(choice);
+                return Ok(choice);
             }
-            let (mut copies, _) = self.copies(start, length)?;
-            let undecided = copies.find(|copy| copy.seat.member.health() == Health::Failing)?;
+            let (mut copies, _) = self.copies(start, length).ok_or(EIO)?;
+            let undecided = copies.find(|copy| copy.seat.member.health() == Health::Failing);
+            let undecided = undecided.ok_or(EIO)?;
+            if wait == Wait::No {
+                return Err(EAGAIN);
+            }
             let member = &undecided.seat.member;
             live.wake_thread();
             live.tracking().wait(|| member.health() != Health::Failing);

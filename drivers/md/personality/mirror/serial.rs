@@ -15,7 +15,7 @@ use kernel::{
         Arc, SpinLock,
     },
 };
-use kernel_ext::sync::wait::WaitQueue;
+use kernel_ext::{alloc::mempool::Wait, sync::wait::WaitQueue};
 use md_core::{
     mirror::{
         serial::{admit, Answer, Asks, Policy},
@@ -115,20 +115,22 @@ impl Serial {
     }
 
     /// Has a write wait for those that it overlaps, and others for it if need be. `most` is how many may be behind.
-    /// May sleep.
+    /// May sleep if it may wait; `EAGAIN` when it must not and would.
     #[inline]
     pub(super) fn enter(
         this: &Arc<Self>,
         range: SectorRange,
         pace: Pace,
         most: u32,
-    ) -> Option<Ticket> {
+        wait: Wait,
+    ) -> Result<Option<Ticket>> {
         if this.policy == Policy::Behind && pace == Pace::Together && this.is_quiet() {
-            return None;
+            return Ok(None);
         }
         loop {
             match Self::try_enter(this, range, pace, most) {
-                Ok(ticket) => return ticket,
+                Ok(ticket) => return Ok(ticket),
+                Err(Waits) if wait == Wait::No => return Err(EAGAIN),
                 Err(Waits) => this.changed.wait_io(|| {
                     let has_room = this.noted.load(Acquire) < u32::from(ROOM);
                     has_room && !this.overlaps(range)
@@ -178,14 +180,19 @@ impl Serial {
         }))
     }
 
-    /// A read of a member that writes are behind on waits for those that it overlaps. May sleep.
-    pub(super) fn await_behind(&self, range: SectorRange) {
+    /// A read of a member that writes are behind on waits for those that it overlaps. May sleep if it may wait;
+    /// `EAGAIN` when it must not and would.
+    pub(super) fn await_behind(&self, range: SectorRange, wait: Wait) -> Result {
         if !self.overlaps(range) {
-            return;
+            return Ok(());
+        }
+        if wait == Wait::No {
+            return Err(EAGAIN);
         }
         self.readers.fetch_add(1, Relaxed);
         self.changed.wait_io(|| !self.overlaps(range));
         self.readers.fetch_sub(1, Relaxed);
+        Ok(())
     }
 }
 

@@ -30,7 +30,7 @@ use crate::{
     member::{marks::Mark, Health},
 };
 use kernel::{
-    error::code::EINVAL,
+    prelude::*,
     sync::atomic::{Atomic, Relaxed},
 };
 use kernel_ext::{
@@ -243,11 +243,12 @@ impl Write {
 }
 
 impl Mirror {
-    /// Serves a write or a discard that is counted as `writing`. May sleep.
+    /// Serves a write or a discard that is counted as `writing`. May sleep if it may wait.
     pub(super) fn write(&self, live: &Entered<Live>, bio: Bio, writing: Writing) {
-        let start = Sector::new(bio.sector());
-        let Ok(pass) = WritePass::enter(live, start) else {
-            return bio.end(Status::IO_ERROR);
+        let (start, wait) = (Sector::new(bio.sector()), bio.wait());
+        let pass = match WritePass::enter(live, start, wait) {
+            Ok(pass) => pass,
+            Err(error) => return bio.end(refusal(error)),
         };
         let plan = self.plan(live, &bio);
         let length = match plan {
@@ -260,18 +261,23 @@ impl Mirror {
         let Planned::Write(length, pace) = plan else {
             return bio.end(Status::IO_ERROR);
         };
-        let ticket = self.ticket(live, start, length, pace);
-        let Ok(intent) = intent_of(live, &bio) else {
-            return bio.end(Status::IO_ERROR);
+        let ticket = match self.ticket(live, start, length, pace, wait) {
+            Ok(ticket) => ticket,
+            Err(error) => return bio.end(refusal(error)),
+        };
+        let intent = match intent_of(live, &bio) {
+            Ok(intent) => intent,
+            Err(error) => return bio.end(refusal(error)),
         };
         let write = Write::new(intent, pass, writing).with_ticket(ticket);
-        match self.writes.alloc(bio, write, Wait::Yes) {
+        match self.writes.alloc(bio, write, wait) {
             Ok(fan) => self.send(copied(fan), start),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
     }
 
-    /// Waits for what a write overlaps, and has others wait for it if need be. May sleep.
+    /// Waits for what a write overlaps, and has others wait for it if need be. May sleep if it may wait; `EAGAIN` when
+    /// it must not and would.
     #[inline]
     fn ticket(
         &self,
@@ -279,18 +285,25 @@ impl Mirror {
         start: Sector,
         length: Sectors,
         pace: Pace,
-    ) -> Option<Ticket> {
-        let serial = self.serial.as_ref()?;
-        let range = SectorRange::new(start, length)?;
-        let most = match pace {
-            Pace::Behind => live.bitmap().map_or(0, |bitmap| bitmap.backlog()),
-            Pace::Together => 0,
+        wait: Wait,
+    ) -> Result<Option<Ticket>> {
+        let (Some(serial), Some(range)) = (&self.serial, SectorRange::new(start, length)) else {
+            return Ok(None);
         };
-        let ticket = Serial::enter(serial, range, pace, most)?;
-        if let Some(bitmap) = live.bitmap().filter(|_| ticket.lags()) {
+        let (pace, most) = match (pace, wait) {
+            (Pace::Behind, Wait::Yes) => {
+                let most = live.bitmap().map_or(0, |bitmap| bitmap.backlog());
+                (Pace::Behind, most)
+            }
+            // Who is behind with a write first copies its data, which takes memory.
+            (Pace::Together, _) | (_, Wait::No) => (Pace::Together, 0),
+        };
+        let ticket = Serial::enter(serial, range, pace, most, wait)?;
+        let lags = ticket.as_ref().is_some_and(Ticket::lags);
+        if let Some(bitmap) = live.bitmap().filter(|_| lags) {
             bitmap.note_behind(serial.behind());
         }
-        Some(ticket)
+        Ok(ticket)
     }
 
     /// How many writes may be behind, and are.
@@ -332,6 +345,9 @@ impl Mirror {
                 WritePlan::CannotSplit => return Planned::Refuse(Status::IO_ERROR),
                 WritePlan::Wait { .. } if live.tracking().is_broken() => {
                     return Planned::Refuse(Status::IO_ERROR);
+                }
+                WritePlan::Wait { .. } if bio.wait() == Wait::No => {
+                    return Planned::Refuse(Status::AGAIN);
                 }
                 WritePlan::Wait { on, .. } => {
                     if let Some(copy) = copies.clone().find(|copy| copy.seat.place == on) {
@@ -384,6 +400,8 @@ impl Mirror {
             match leg {
                 Ok(mut leg) => {
                     leg.set_sector(copy.on_device().get());
+                    // Either all members take it or none.
+                    leg.clear_flags(Flags::NOWAIT);
                     if member.has(Mark::FailFast)
                         && write_fail_fast(FailFast::Yes, member.reads(), working) == FailFast::Yes
                     {
@@ -425,15 +443,24 @@ fn wait_recorded(live: &Entered<Live>, copy: Located<'_>, length: Sectors) {
     tracking.wait(|| tracking.is_broken() || !copy.seat.holds_back(copy.at, length));
 }
 
-/// Has the bitmap mark the chunks of a write. May sleep.
-pub(super) fn intent_of(live: &Entered<Live>, bio: &Bio) -> kernel::error::Result<WriteIntent> {
+/// How a bio ends that is not begun.
+fn refusal(error: Error) -> Status {
+    if error == EAGAIN {
+        Status::AGAIN
+    } else {
+        Status::IO_ERROR
+    }
+}
+
+/// Has the bitmap mark the chunks of a write. May sleep if the bio may wait; `EAGAIN` when it must not and would.
+pub(super) fn intent_of(live: &Entered<Live>, bio: &Bio) -> Result<WriteIntent> {
     let length = Sectors::new(u64::from(bio.sectors()));
     let range = SectorRange::new(Sector::new(bio.sector()), length).ok_or(EINVAL)?;
     let intent = match bio.op() {
         Op::Discard => Intent::Discard,
         _ => Intent::Write,
     };
-    WriteIntent::begin(live, range, intent)
+    WriteIntent::begin(live, range, intent, bio.wait())
 }
 
 /// Copies the data of a write that lags. Without memory for it the write ends when all members have it. May sleep.
