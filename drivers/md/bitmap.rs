@@ -17,7 +17,7 @@ mod store;
 
 pub(crate) use intent::{Intent, WriteIntent};
 
-use crate::{error::not_supported, log::Text, member::Member};
+use crate::{log::Text, member::Member};
 use kernel::{
     prelude::*,
     sync::{
@@ -240,10 +240,21 @@ pub(crate) trait Backend: Send + Sync {
     /// No write is under way, and none will be: media are to say that nothing differs.
     fn settle(&self);
 
-    /// Prepares for an array of another size; undone by calling it again with the old one. I/O is held back.
-    #[allow(dead_code, reason = "for levels that change their size")]
-    fn resize(&self, _data: Sectors) -> Result {
-        Err(not_supported())
+    /// A bitmap of the same kind for another size of the array, with the same marks; new space is marked. Nothing is
+    /// changed on media before [`Backend::supersede`]. I/O is held back, and no pass is under way.
+    ///
+    /// `EBUSY` for a kind that cannot, `ENOSPC` when it does not fit where this one is.
+    fn resized(&self, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
+        pr_warn!(
+            "{}: the size of members does not change while there is such a bitmap\n",
+            setting.name
+        );
+        Err(EBUSY)
+    }
+
+    /// Takes the place of `old`, of which it was made, on media. An error when no member takes it.
+    fn supersede(&self, _old: &dyn Backend) -> Result {
+        Err(EINVAL)
     }
 
     /// How many writes may be behind on slow members; zero for a kind that has no such number.

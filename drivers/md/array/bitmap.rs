@@ -217,6 +217,24 @@ impl Array {
         Ok(())
     }
 
+    /// A bitmap takes the place of the one it was made of, on media and at work. I/O is held back. `EIO` when no member
+    /// takes it; then the old one stays at work.
+    pub(super) fn supersede_bitmap(
+        &self,
+        config: &mut Configuration<'_>,
+        bitmap: &Arc<dyn Backend>,
+    ) -> Result {
+        let running = config.running.as_mut().ok_or(EINVAL)?;
+        let old = running.bitmap.as_ref().ok_or(EINVAL)?;
+        bitmap.supersede(&**old)?;
+        running.bitmap = Some(bitmap.clone());
+        if let Some(live) = config.live_mut()? {
+            live.set_bitmap(Some(bitmap.clone()));
+        }
+        self.bitmap.set(Some(bitmap.clone()));
+        Ok(())
+    }
+
     /// Adds a classic bitmap where the format of the superblocks has a place for one. I/O is held back.
     pub(super) fn add_default_bitmap(&self, config: &mut Configuration<'_>) -> Result {
         config.refuse_busy()?;
@@ -311,7 +329,22 @@ impl Config {
             Some(kind) => kind,
             None => bitmap::kind_on_media(name, self.carriers(offset, BitmapKind::Bitmap)?)?,
         };
-        let setting = Setting {
+        let bitmap = bitmap::create(kind, self.bitmap_setting(name, offset, data, kind)?)?;
+        bitmap
+            .conditions()
+            .set_health(self.health(), self.slots_health());
+        Ok(bitmap)
+    }
+
+    /// What a bitmap of a kind is told that is so many sectors from the superblocks.
+    fn bitmap_setting<'a>(
+        &self,
+        name: &'a str,
+        offset: NonZeroI64,
+        data: Sectors,
+        kind: BitmapKind,
+    ) -> Result<Setting<'a>> {
+        Ok(Setting {
             name,
             uuid: self.uuid,
             offset: offset.get(),
@@ -322,12 +355,27 @@ impl Config {
             events: self.events,
             redundancy: Redundancy::Mirror,
             carriers: self.carriers(offset, kind)?,
+        })
+    }
+
+    /// The bitmap for another size of the array; `None` without one. Nothing is changed yet.
+    ///
+    /// `EBUSY` for a kind whose size does not change, `ENOSPC` when it does not fit.
+    pub(super) fn resized_bitmap(
+        &self,
+        name: &str,
+        data: Sectors,
+    ) -> Result<Option<Arc<dyn Backend>>> {
+        let running = self.running.as_ref().ok_or(EINVAL)?;
+        let (Some(bitmap), Some(offset)) = (&running.bitmap, self.bitmap_at) else {
+            return Ok(None);
         };
-        let bitmap = bitmap::create(kind, setting)?;
-        bitmap
+        let setting = self.bitmap_setting(name, offset, data, bitmap.kind())?;
+        let resized = bitmap.resized(setting)?;
+        resized
             .conditions()
             .set_health(self.health(), self.slots_health());
-        Ok(bitmap)
+        Ok(Some(resized))
     }
 
     /// The members that have a slot, as a bitmap of a kind sees them that is so many sectors from the superblocks.

@@ -91,7 +91,12 @@ impl Array {
     ) -> Result {
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
-        let personality = Personality::start(name, shape, members)?;
+        self.put_level(config, Personality::start(name, shape, members)?)
+    }
+
+    /// A level that has started takes the place of the one at work. I/O must be held back. `EINVAL` when it offers less
+    /// than is to be presented; then nothing has changed.
+    fn put_level(&self, config: &mut Configuration<'_>, personality: Personality) -> Result {
         let offered = personality.size();
         let size = config.presented(offered).ok_or(EINVAL)?;
         let mirror = personality.mirror();
@@ -195,24 +200,29 @@ impl Array {
         if size == config.component_size {
             return Ok(());
         }
-        if config.bitmap_at.is_some() {
-            self.place().with_name(|name| {
-                pr_warn!("{name}: the size of members does not change while there is a bitmap\n");
-            });
-            return Err(EBUSY);
-        }
+        let name = self.place().name().ok_or(ENODEV)?;
+        let name = name.to_str().map_err(|_| EINVAL)?;
         let members = config.seated_at(|place| place)?;
         let shape = Shape {
             member_size: size,
             ..config.shape_now()?
         };
-        self.replace_level(config, &shape, members)?;
-        let running = config.running.as_ref().ok_or(EINVAL)?;
-        let after = running.mirror.ok_or(EINVAL)?;
+        let personality = Personality::start(name, &shape, members)?;
+        let after = *personality.mirror().ok_or(EINVAL)?.layout();
         let (start, end) = (before.array_size(), after.array_size());
+        config.presented(end).ok_or(EINVAL)?;
+        let bitmap = config.resized_bitmap(name, end)?;
+        // What media say of the array is at no time about more than the bitmap on media covers.
+        if let Some(bitmap) = bitmap.as_ref().filter(|_| end > start) {
+            self.supersede_bitmap(config, bitmap)?;
+        }
+        self.put_level(config, personality)?;
         config.component_size = after.member_size();
         config.set_resync_start(resync_after(config.resync_start, start, end));
         self.after_change(config);
+        if let Some(bitmap) = bitmap.as_ref().filter(|_| end <= start) {
+            self.supersede_bitmap(config, bitmap)?;
+        }
         Ok(())
     }
 

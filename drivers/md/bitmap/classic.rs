@@ -15,14 +15,17 @@ mod counters;
 mod daemon;
 mod load;
 mod pages;
+mod resize;
 
-use super::{store::Store, Backend, Carrier, Conditions, Hold, Outcome, Stats, SyncAnswer};
+use super::{
+    store::Store, Backend, Carrier, Conditions, Hold, Outcome, Setting, Stats, SyncAnswer,
+};
 use counters::Counters;
 use kernel::{
     prelude::*,
     sync::{
         atomic::{Acquire, Atomic, Full, Relaxed, Release},
-        SpinLock,
+        Arc, SpinLock,
     },
     time::Jiffies,
 };
@@ -409,6 +412,14 @@ impl Backend for Classic {
 
     fn events_cleared(&self) -> Events {
         Events::new(self.cleared.load(Acquire))
+    }
+
+    fn resized(&self, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
+        Ok(self.for_size(setting)?)
+    }
+
+    fn supersede(&self, old: &dyn Backend) -> Result {
+        self.take_place(old.classic().ok_or(EINVAL)?)
     }
 
     fn classic(&self) -> Option<&Classic> {

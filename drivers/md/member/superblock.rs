@@ -106,8 +106,13 @@ impl Superblock {
     /// `EBUSY` when a bitmap or a log is in the way, `EIO` when the bad-block log cannot be moved along.
     pub(crate) fn follow(&mut self, device: &BlockDevice) -> Result<Sectors> {
         let length = Sectors::new(device.sectors());
+        let stays = matches!(
+            self,
+            Self::None | Self::V1(MinorVersion::V1_1 | MinorVersion::V1_2, _)
+        );
         let log = match self.view(device)? {
-            Some(view) if view.member().crash_log != CrashLog::None => return Err(EBUSY),
+            // It is where the superblock says, counted from there.
+            Some(view) if !stays && view.member().crash_log != CrashLog::None => return Err(EBUSY),
             Some(View::V1(sb)) => sb.bad_block_log(),
             _ => None,
         };

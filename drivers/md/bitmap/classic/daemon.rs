@@ -14,7 +14,7 @@ use md_core::{
         counter::{Age, ClearedOnMedia, Counter},
         geometry::ChunkSpan,
     },
-    format::bitmap::{StateBits, SB_BYTES},
+    format::bitmap::{BitmapSb, StateBits, SB_BYTES},
     units::{BitmapChunk, Events},
 };
 
@@ -115,7 +115,11 @@ impl Classic {
 
     /// Puts the present state of things into the superblock, to be written next.
     pub(super) fn compose_super(&self, writing: &Writing<'_>) {
-        let mut bytes: [u8; SB_BYTES] = self.pages.super_bytes();
+        self.put_super(&self.super_now(), writing);
+    }
+
+    /// The superblock of the present state of things.
+    pub(super) fn super_now(&self) -> BitmapSb {
         let mut superblock = *self.superblock.lock();
         let events = self.conditions.events();
         let cleared = Events::new(self.cleared.load(Acquire)).min(events);
@@ -126,6 +130,12 @@ impl Classic {
             .state
             .without(StateBits::STALE)
             .without(StateBits::WRITE_ERROR);
+        superblock
+    }
+
+    /// Has a superblock written next.
+    pub(super) fn put_super(&self, superblock: &BitmapSb, writing: &Writing<'_>) {
+        let mut bytes: [u8; SB_BYTES] = self.pages.super_bytes();
         match superblock.encode(&mut bytes) {
             Ok(()) => writing.set_super(&bytes),
             Err(why) => pr_warn!("bitmap superblock: {}\n", crate::log::Text(why)),

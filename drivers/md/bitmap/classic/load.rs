@@ -99,45 +99,43 @@ impl Classic {
     /// Gives the chunks whose bit is set a counter.
     fn take_bits(&self, resync_start: Sector) -> Result {
         let length = self.chunk().get();
-        let mut any = false;
         for number in 0..self.geometry.chunks() {
             let chunk = BitmapChunk::new(number);
             if self.pages.get(chunk) == Bit::Clean {
                 continue;
             }
-            any = true;
             let end = number.saturating_add(1).saturating_mul(length);
             let need = if end >= resync_start.get() {
                 Need::Needed
             } else {
                 Need::None
             };
-            let place = self.counters.make(chunk).ok_or(EINVAL)?;
-            // Chunks that share a counter need what any of them does.
-            let _ = place.update(|counter| {
-                let merged = match (counter, need) {
-                    (Counter::Clear | Counter::Aged, _) => Counter::loaded(need),
-                    (set, Need::None) => set,
-                    (set, _) => set.needed(),
-                };
-                Ok::<_, core::convert::Infallible>((merged, ()))
-            });
-            place.look();
-            // Those of chunks that share the counter are cleared with it, so they are set with it.
-            for other in self
-                .geometry
-                .shared(chunk, place.grain)
-                .iter()
-                .flat_map(|span| span.iter())
-            {
-                if self.pages.get(other) == Bit::Clean {
-                    self.pages.set(other);
-                }
+            self.mark(chunk, need)?;
+        }
+        Ok(())
+    }
+
+    /// A chunk has its bit set, and such a need. Nobody else knows of the bitmap yet.
+    pub(super) fn mark(&self, chunk: BitmapChunk, need: Need) -> Result {
+        let place = self.counters.make(chunk).ok_or(EINVAL)?;
+        // Chunks that share a counter need what any of them does.
+        let _ = place.update(|counter| {
+            let merged = match (counter, need) {
+                (Counter::Clear | Counter::Aged, _) => Counter::loaded(need),
+                (set, Need::None) => set,
+                (set, _) => set.needed(),
+            };
+            Ok::<_, core::convert::Infallible>((merged, ()))
+        });
+        place.look();
+        // Those of chunks that share the counter are cleared with it, so they are set with it.
+        let shared = self.geometry.shared(chunk, place.grain);
+        for other in shared.iter().flat_map(|span| span.iter()) {
+            if self.pages.get(other) == Bit::Clean {
+                self.pages.set(other);
             }
         }
-        if any {
-            self.active.store(true, kernel::sync::atomic::Release);
-        }
+        self.active.store(true, kernel::sync::atomic::Release);
         Ok(())
     }
 }

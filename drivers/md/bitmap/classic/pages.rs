@@ -53,13 +53,20 @@ pub(super) struct Pages {
     block: u32,
     /// Sectors of superblock and bits.
     sectors: Sectors,
-    writing: Pin<KBox<Mutex<()>>>,
+    writing: Pin<KBox<Mutex<Place>>>,
+}
+
+/// Whether these pages are what media are to hold.
+enum Place {
+    Held,
+    /// Another bitmap has taken it.
+    Taken,
 }
 
 /// The right to write to media, and to clear bits.
 pub(super) struct Writing<'a> {
     pages: &'a Pages,
-    _lock: MutexGuard<'a, ()>,
+    place: MutexGuard<'a, Place>,
 }
 
 /// A page as it was when its write began.
@@ -95,8 +102,22 @@ impl Pages {
             order,
             block,
             sectors,
-            writing: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
+            writing: KBox::pin_init(new_mutex!(Place::Held), GFP_KERNEL)?,
         })
+    }
+
+    /// Pages of `bytes` bytes with no bit set, and the superblock of another bitmap.
+    pub(super) fn blank(other: &Self, bytes: u64, count: u64) -> Result<Self> {
+        let mut pages = KVec::with_capacity(usize::try_from(count)?, GFP_KERNEL)?;
+        for _ in 0..count {
+            pages.push(PageBuf::zeroed(GFP_KERNEL)?, GFP_KERNEL)?;
+        }
+        let superblock = other.super_bytes();
+        if let Some(to) = pages.first_mut().and_then(|page| page.get_mut(..SB_BYTES)) {
+            to.copy_from_slice(&superblock);
+        }
+        let block = BlockSize::new(other.block << SECTOR_SHIFT).ok_or(EINVAL)?;
+        Self::new(pages, bytes, other.order, block)
     }
 
     /// The page of a byte, and where in the page it is.
@@ -164,7 +185,7 @@ impl Pages {
     pub(super) fn writing(&self) -> Writing<'_> {
         Writing {
             pages: self,
-            _lock: self.writing.lock(),
+            place: self.writing.lock(),
         }
     }
 }
@@ -204,10 +225,18 @@ impl Writing<'_> {
         }
     }
 
+    /// Another bitmap has taken the place: nothing of this one is written any more, whoever still uses it.
+    pub(super) fn retire(mut self) {
+        *self.place = Place::Taken;
+    }
+
     /// Brings to media what is due. May sleep.
     ///
     /// `EIO` when no member in sync took it; it stays due then, as with `ENOMEM`.
     pub(super) fn write(&self, store: &Store) -> Result {
+        if matches!(*self.place, Place::Taken) {
+            return Ok(());
+        }
         // What frees memory may wait for this.
         let _no_io = NoIo::enter();
         let mut sent = KVec::new();

@@ -128,6 +128,11 @@ impl Geometry {
         Ok(made)
     }
 
+    /// What the bitmap covers.
+    pub const fn data(&self) -> Sectors {
+        self.data
+    }
+
     /// The chunk size.
     pub const fn chunk(&self) -> ChunkShift {
         self.chunk

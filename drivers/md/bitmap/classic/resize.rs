@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A classic bitmap for another size of its array.
+//!
+//! Chunks stay as long as they are while their bits fit; else they double, and each is marked that has a part that was.
+//!
+//! # Ordering
+//!
+//! What is written is not written at once, and bits mean other chunks when those double. So the superblock first says
+//! that the bitmap is out of date, and takes it back when all bits are on media: after a crash in between, all is
+//! resynced.
+
+use super::{counters::Counters, pages::Pages, Classic};
+use crate::bitmap::{store::Store, Conditions, Setting};
+use kernel::{
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{Acquire, Atomic, Relaxed},
+        Arc,
+    },
+};
+use kernel_ext::sync::{timer::jiffies, wait::WaitQueue};
+use md_core::{
+    bitmap::counter::{Counter, Need},
+    format::bitmap::{Bit, BitmapSb, ChunkSize, Kind, StateBits},
+    units::{BitmapChunk, Sector, SectorRange, Sectors},
+};
+
+impl Classic {
+    /// One like this for `setting.data`. `ENOSPC` when it does not fit where this one is, `ENOMEM`.
+    pub(super) fn for_size(&self, setting: Setting<'_>) -> Result<Arc<Self>> {
+        let store = Store::new(setting.carriers)?;
+        let mut superblock = *self.superblock.lock();
+        let room = match superblock.reserved {
+            Sectors::ZERO => store.room(),
+            reserved => reserved.min(store.room()),
+        };
+        let geometry = self
+            .geometry
+            .resized(setting.data, room)
+            .map_err(|_| EINVAL)?;
+        let bytes = geometry.bytes();
+        if Sectors::from_bytes_ceil(bytes) > room {
+            pr_warn!("{}: there is no room for a larger bitmap\n", setting.name);
+            return Err(ENOSPC);
+        }
+        let chunk = ChunkSize::from_sectors(geometry.chunk().length()).ok_or(EINVAL)?;
+        superblock.sync_size = setting.data;
+        superblock.kind = match superblock.kind {
+            Kind::HostEndian(_) => Kind::HostEndian(chunk),
+            _ => Kind::Classic(chunk),
+        };
+        let this = Arc::new(
+            Self {
+                conditions: Conditions::new(setting.health, setting.events),
+                counters: Counters::new(geometry)?,
+                geometry,
+                pages: Pages::blank(&self.pages, bytes, geometry.file_pages())?,
+                store,
+                superblock: KBox::pin_init(new_spinlock!(superblock), GFP_KERNEL)?,
+                cleared: Atomic::new(self.cleared.load(Acquire)),
+                cleared_due: Atomic::new(false),
+                active: Atomic::new(false),
+                daemon_ran: Atomic::new(jiffies()),
+                daemon_sleep: Atomic::new(self.daemon_sleep.load(Relaxed)),
+                overflow: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
+                checkpoint: Atomic::new(0),
+                backlog: Atomic::new(self.backlog.load(Relaxed)),
+                most_behind: Atomic::new(self.most_behind.load(Relaxed)),
+            },
+            GFP_KERNEL,
+        )?;
+        this.take_marks(self)?;
+        Ok(this)
+    }
+
+    /// Marks what is marked in `old`, and the space that it does not cover.
+    fn take_marks(&self, old: &Self) -> Result {
+        let length = old.geometry.chunk().length();
+        for number in 0..old.geometry.chunks() {
+            let chunk = BitmapChunk::new(number);
+            if old.pages.get(chunk) == Bit::Clean {
+                continue;
+            }
+            let need = match old.counters.find(chunk).map(|place| place.load()) {
+                Some(Counter::Clear | Counter::Aged) => Need::None,
+                Some(Counter::Set {
+                    need: Need::None, ..
+                }) => Need::None,
+                // One without a counter would be a defect.
+                Some(Counter::Set { .. }) | None => Need::Needed,
+            };
+            let start = Sector::new(number.saturating_mul(length.get()));
+            self.mark_range(SectorRange::new(start, length), need)?;
+        }
+        let end = old.geometry.data();
+        let new = self.geometry.data().get().checked_sub(end.get());
+        let new = new.map(Sectors::new).filter(|new| !new.is_zero());
+        let start = Sector::new(end.get());
+        self.mark_range(
+            new.and_then(|new| SectorRange::new(start, new)),
+            Need::Needed,
+        )
+    }
+
+    fn mark_range(&self, range: Option<SectorRange>, need: Need) -> Result {
+        let chunks = range.and_then(|range| self.geometry.touched(range));
+        for chunk in chunks.iter().flat_map(|span| span.iter()) {
+            self.mark(chunk, need)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the place of `old` on media. May sleep. `EIO` when no member takes it.
+    pub(super) fn take_place(&self, old: &Self) -> Result {
+        let of_old = old.pages.writing();
+        old.put_super(&stale(old.super_now()), &of_old);
+        of_old.write(&old.store)?;
+        let writing = self.pages.writing();
+        self.pages.touch_all();
+        self.put_super(&stale(self.super_now()), &writing);
+        writing.write(&self.store)?;
+        self.compose_super(&writing);
+        writing.write(&self.store)?;
+        of_old.retire();
+        Ok(())
+    }
+}
+
+/// A superblock that says of its bits that they are out of date.
+fn stale(superblock: BitmapSb) -> BitmapSb {
+    BitmapSb {
+        state: superblock.state.with(StateBits::STALE),
+        ..superblock
+    }
+}
