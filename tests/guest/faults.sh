@@ -10,17 +10,6 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 
-# await WHAT EXPECTED COMMAND...: until the command prints what is expected, for 60 s at most.
-await() {
-	local what=$1 expected=$2 got='' i
-	shift 2
-	for ((i = 0; i < 600; i++)); do
-		got=$("$@" 2>/dev/null) && [[ $got == "$expected" ]] && return
-		sleep 0.1
-	done
-	fail "$what: expected '$expected', got '$got'; $(cat /proc/mdstat)"
-}
-
 # plug: a SCSI disk of 64 MiB; its name.
 plug() {
 	modprobe scsi_debug dev_size_mb=64 delay=0

@@ -17,17 +17,6 @@ CHUNK=128
 # bits STATE: how many chunks are in a state.
 bits() { sed -n "s/^$1 \([0-9]*\)$/\1/p" $LL/bits; }
 
-# await WHAT EXPECTED COMMAND...: until the command prints what is expected, for 60 s at most.
-await() {
-	local what=$1 expected=$2 got='' i
-	shift 2
-	for ((i = 0; i < 300; i++)); do
-		got=$("$@") && [[ $got == "$expected" ]] && return
-		sleep 0.2
-	done
-	fail "$what: expected '$expected', got '$got'; $(cat $LL/bits /proc/mdstat)"
-}
-
 # idle: waits until no pass runs.
 idle() {
 	mdadm --wait /dev/md0 || true

@@ -47,17 +47,6 @@ name() { basename "$(readlink -f "/dev/mapper/$1")"; }
 # of LEG FILE: a file of a member.
 of() { cat "$MD/dev-$(name "$1")/$2"; }
 
-# await WHAT EXPECTED COMMAND...: until the command prints what is expected, for 60 s at most.
-await() {
-	local what=$1 expected=$2 got='' i
-	shift 2
-	for ((i = 0; i < 600; i++)); do
-		got=$("$@") && [[ $got == "$expected" ]] && return
-		sleep 0.1
-	done
-	fail "$what: expected '$expected', got '$got'; $(cat /proc/mdstat)"
-}
-
 # io read|write SECTOR: four KiB of the array at the sector, from or to /tmp/block.
 io() {
 	if [[ $1 == read ]]; then

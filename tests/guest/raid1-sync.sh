@@ -11,13 +11,10 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 
-# await WHAT EXPECTED FILE: until the file reads what is expected, for 60 s at most.
-await() { becomes "$1" "$2" "$3" 600; }
-
 # idle: waits until no pass runs, as mdadm does and as the file says.
 idle() {
 	mdadm --wait /dev/md0 || true
-	await "sync_action" idle $MD/sync_action
+	becomes "sync_action" idle $MD/sync_action
 }
 
 # leg DEVICE: a checksum of the data of a member, read from media.
@@ -98,7 +95,7 @@ put frozen $MD/sync_action
 sleep 1
 same "sync_action" frozen "$(cat $MD/sync_action)"
 put idle $MD/sync_action
-await "sync_action" recover $MD/sync_action
+becomes "sync_action" recover $MD/sync_action
 sleep 3
 grep -q 'recovery = ' /proc/mdstat || fail "no progress: $(cat /proc/mdstat)"
 mdadm --quiet --stop /dev/md0

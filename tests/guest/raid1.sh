@@ -13,17 +13,6 @@ MD=/sys/block/md0/md
 # state: what array_state says.
 state() { cat $MD/array_state; }
 
-# await WHAT EXPECTED COMMAND...: until the command prints what is expected, for 30 s at most.
-await() {
-	local what=$1 expected=$2 got='' i
-	shift 2
-	for ((i = 0; i < 300; i++)); do
-		got=$("$@") && [[ $got == "$expected" ]] && return
-		sleep 0.1
-	done
-	fail "$what: expected '$expected', got '$got'"
-}
-
 # events DEVICE: the event count of a member's superblock.
 events() { mdadm --examine "$1" | awk '/Events/ { print $3 }'; }
 

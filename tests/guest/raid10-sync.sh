@@ -17,13 +17,10 @@ copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "cop
 
 shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
 
-# await WHAT EXPECTED FILE: until the file reads what is expected, for 60 s at most.
-await() { becomes "$1" "$2" "$3" 600; }
-
 # idle: waits until no pass runs, as mdadm does and as the file says.
 idle() {
 	mdadm --wait /dev/md0 || true
-	await "sync_action" idle $MD/sync_action
+	becomes "sync_action" idle $MD/sync_action
 }
 
 for disk in "${DISKS[@]}"; do
@@ -93,7 +90,7 @@ while read -r layout members fails; do
 	mdadm --quiet --zero-superblock "${disks[slot]}"
 	now[slot]=${disks[slot]}
 	mdadm --quiet /dev/md0 --add "${now[slot]}"
-	await "sync_action" recover $MD/sync_action
+	becomes "sync_action" recover $MD/sync_action
 	sleep 3
 	grep -q 'recovery = ' /proc/mdstat || fail "no progress: $(cat /proc/mdstat)"
 	mdadm --quiet --stop /dev/md0

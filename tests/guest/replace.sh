@@ -12,9 +12,6 @@ put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 LEVEL=${1-1}
 
-# await WHAT EXPECTED FILE: until the file reads what is expected, for 60 s at most.
-await() { becomes "$1" "$2" "$3" 600; }
-
 # sum: a checksum of the array's data, read from media.
 sum() { dd if=/dev/md0 bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1; }
 
@@ -30,8 +27,8 @@ fast() {
 
 # complete SLOT DEVICE: waits until the device has the slot, and checks that the array says so.
 complete() {
-	await "slot of $2" "$1" "$MD/dev-$2/slot"
-	await "state of $2" in_sync "$MD/dev-$2/state"
+	becomes "slot of $2" "$1" "$MD/dev-$2/slot"
+	becomes "state of $2" in_sync "$MD/dev-$2/state"
 	grep -qF '[2/2] [UU]' /proc/mdstat || fail "$(cat /proc/mdstat)"
 	same "rd$1" "dev-$2" "$(basename "$(readlink "$MD/rd$1")")"
 }
@@ -46,13 +43,13 @@ mdadm --quiet /dev/md0 --add /dev/vdc --add /dev/vdd
 same "state of vdd" spare "$(cat $MD/dev-vdd/state)"
 slow
 mdadm --quiet /dev/md0 --replace /dev/vda --with /dev/vdd
-await "state of vdd" spare,replacement $MD/dev-vdd/state
+becomes "state of vdd" spare,replacement $MD/dev-vdd/state
 same "slot of vdd" 0 "$(cat $MD/dev-vdd/slot)"
 same "slot of vdc" none "$(cat $MD/dev-vdc/slot)"
 same "state of vda" in_sync,want_replacement "$(cat $MD/dev-vda/state)"
 same "degraded" 0 "$(cat $MD/degraded)"
 grep -q 'vdd\[[0-9]*\](R)' /proc/mdstat || fail "$(cat /proc/mdstat)"
-await "sync_action" recover $MD/sync_action
+becomes "sync_action" recover $MD/sync_action
 
 step "which goes on after a stop"
 mdadm --quiet --stop /dev/md0
@@ -75,10 +72,10 @@ mdadm --quiet /dev/md0 --add /dev/vda
 slow
 mdadm --quiet /dev/md0 --replace /dev/vdb --with /dev/vdc
 put idle $MD/sync_action
-await "state of vdc" spare,replacement $MD/dev-vdc/state
-await "sync_action" recover $MD/sync_action
+becomes "state of vdc" spare,replacement $MD/dev-vdc/state
+becomes "sync_action" recover $MD/sync_action
 mdadm --quiet /dev/md0 --fail /dev/vdb
-await "state of vdc" spare $MD/dev-vdc/state
+becomes "state of vdc" spare $MD/dev-vdc/state
 same "degraded" 1 "$(cat $MD/degraded)"
 fast
 complete 1 vdc
@@ -111,13 +108,13 @@ refuses EINVAL want $state
 put want_replacement $MD/dev-vda/state
 same "a spare is not replaced" spare "$(cat $MD/dev-vda/state)"
 put want_replacement $state
-await "slot of vda" 1 $MD/dev-vda/slot
+becomes "slot of vda" 1 $MD/dev-vda/slot
 complete 1 vda
 same "the data" "$want" "$(sum)"
 
 step "what was replaced comes back as a spare"
 put re-add $state
-await "state of vdc" spare $state
+becomes "state of vdc" spare $state
 refuses EBUSY 0 $MD/dev-vdd/slot
 refuses EEXIST 0 $MD/dev-vdc/slot
 refuses ENOSPC 7 $MD/dev-vdc/slot

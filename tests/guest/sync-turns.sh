@@ -11,9 +11,6 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 md() { echo "/sys/block/md$1/md"; }
 
-# await WHAT EXPECTED FILE: within 60 s.
-await() { becomes "$1" "$2" "$3" 600; }
-
 lines() { grep -c "$1" /proc/mdstat || true; }
 
 for disk in /dev/vda /dev/vdb; do
@@ -34,20 +31,20 @@ echo 100 >/proc/sys/dev/raid/speed_limit_min
 for n in 1 2 3; do
 	mdadm --quiet --create /dev/md$n --run --bitmap=none --level=1 --raid-devices=2 /dev/vda$n /dev/vdb$n
 done
-await "action of md1" resync "$(md 1)/sync_action"
-await "md2" delayed "$(md 2)/sync_completed"
-await "md3" delayed "$(md 3)/sync_completed"
+becomes "action of md1" resync "$(md 1)/sync_action"
+becomes "md2" delayed "$(md 2)/sync_completed"
+becomes "md3" delayed "$(md 3)/sync_completed"
 same "lines that say DELAYED" 2 "$(lines 'resync=DELAYED')"
 same "lines with progress" 1 "$(lines 'resync = ')"
 
 step "one that waits can be told to stop, stopped, and told not to wait"
 put idle "$(md 2)/sync_action"
-await "md2, which looks again," delayed "$(md 2)/sync_completed"
+becomes "md2, which looks again," delayed "$(md 2)/sync_completed"
 put frozen "$(md 2)/sync_action"
 same "md2" none "$(cat "$(md 2)/sync_completed")"
 same "its line" 1 "$(lines 'resync=PENDING')"
 put idle "$(md 2)/sync_action"
-await "md2" delayed "$(md 2)/sync_completed"
+becomes "md2" delayed "$(md 2)/sync_completed"
 takes 1 "$(md 3)/sync_force_parallel"
 for ((i = 0; i < 100; i++)); do
 	(($(lines 'resync = ') == 2)) && break
@@ -61,8 +58,8 @@ step "when the first is done the next goes on"
 echo 200000 >/proc/sys/dev/raid/speed_limit_max
 mdadm --wait /dev/md1 || true
 mdadm --wait /dev/md2 || true
-await "md1" idle "$(md 1)/sync_action"
-await "md2" idle "$(md 2)/sync_action"
+becomes "md1" idle "$(md 1)/sync_action"
+becomes "md2" idle "$(md 2)/sync_action"
 same "resync_start of md2" none "$(cat "$(md 2)/resync_start")"
 same "members" 2 "$(lines '\[2/2\] \[UU\]')"
 mdadm --quiet --stop /dev/md2

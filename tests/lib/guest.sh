@@ -119,15 +119,19 @@ ioctl() {
 	PYTHON
 }
 
-# becomes WHAT EXPECTED FILE [TENTHS]: waits until FILE reads EXPECTED, for TENTHS of a second at most (300).
-becomes() {
-	local got='' i
-	for ((i = 0; i < ${4:-300}; i++)); do
-		got=$(cat "$3") && [[ $got == "$2" ]] && return
+# await WHAT EXPECTED COMMAND...: waits until COMMAND succeeds and prints EXPECTED, for 60 s at most.
+await() {
+	local what=$1 expected=$2 got='' i
+	shift 2
+	for ((i = 0; i < 600; i++)); do
+		got=$("$@" 2>/dev/null) && [[ $got == "$expected" ]] && return
 		sleep 0.1
 	done
-	fail "$1: expected '$2', got '$got'; $(cat /proc/mdstat)"
+	fail "$what: expected '$expected', got '$got'; $(cat /proc/mdstat)"
 }
+
+# becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED, for 60 s at most.
+becomes() { await "$1" "$2" cat "$3"; }
 
 # Of the array at MD, its md/ directory:
 
