@@ -19,7 +19,7 @@ pub enum Ending {
     /// With an error of the member.
     Error,
     /// With an error that says nothing of the member: read-ahead, which may always fail, or a request the device finds
-    /// invalid. It is neither retried nor recorded.
+    /// invalid. It is neither retried nor recorded, unless other copies have the write: [`after_write`].
     Harmless,
 }
 
@@ -211,6 +211,15 @@ pub fn narrowing_block(grain: BadBlockGrain, logical_block: NonZeroU32) -> NonZe
     block.and_then(NonZeroU32::new).unwrap_or(logical_block)
 }
 
+/// How a write ended for one copy, given whether others have it. A copy that lacks what another has was not written,
+/// whatever the error says of its member; C leaves them different.
+pub const fn after_write(ending: Ending, others: Others) -> Ending {
+    match (ending, others) {
+        (Ending::Harmless, Others::Some) => Ending::Error,
+        _ => ending,
+    }
+}
+
 /// What to do about a member a write failed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnWriteError {
@@ -261,6 +270,19 @@ mod tests {
             (Ending::Error, FailFast::No, Others::Some, Retry),
         ] {
             assert_eq!(after_read(ending, fail_fast, others), want);
+        }
+    }
+
+    #[test]
+    fn a_copy_that_lacks_what_another_has_was_not_written() {
+        use Ending::{Error, Harmless, Ok};
+        for (ending, others, want) in [
+            (Ok, Others::Some, Ok),
+            (Error, Others::None, Error),
+            (Harmless, Others::None, Harmless),
+            (Harmless, Others::Some, Error),
+        ] {
+            assert_eq!(after_write(ending, others), want);
         }
     }
 

@@ -3,7 +3,6 @@
 //! Writes that failed, block by block.
 
 use super::{
-    read::ending,
     seat::{Copy, Seat},
     write::Write,
 };
@@ -24,9 +23,8 @@ pub(super) fn narrow(mut fan: Fan<Write>) -> Fan<Write> {
     let mut rescued = false;
     for leg in fan.legs() {
         let copy = leg.target();
-        if ending(leg.status(), leg.flags()) != Ending::Error
-            || copy.member.health() != Health::Working
-        {
+        // Whatever the error was: what one copy has in the end, all are to have.
+        if leg.status().is_ok() || copy.member.health() != Health::Working {
             continue;
         }
         let Some(seat) = fan.pass.mirror().and_then(|mirror| mirror.seat(copy.place)) else {

@@ -45,7 +45,7 @@ use kernel_ext::{
 };
 use md_core::{
     mirror::{
-        retry::{makes_safe, on_write_error, Ending, OnWriteError, Others},
+        retry::{after_write, makes_safe, on_write_error, Ending, OnWriteError, Others},
         write::{plan_write, write_fail_fast, Behind, Kind, Pace, Readers, WritePlan},
         Place, Reads,
     },
@@ -96,11 +96,12 @@ impl Request for Write {
                 false
             } else if leg.status().is_ok() {
                 fan.seat_to_heal(&leg).is_some()
-            } else if ending(leg.status(), leg.flags()) == Ending::Error {
-                fan.failed(&leg);
-                true
             } else {
-                false
+                let has_failed = Self::has_failed(&fan, &leg);
+                if has_failed {
+                    fan.failed(&leg);
+                }
+                has_failed
             };
             if is_unfinished {
                 unfinished = Some(leg.target().member.clone());
@@ -142,6 +143,16 @@ impl Write {
                 seat.heal(leg.target().at, leg.target().length);
             }
         }
+    }
+
+    /// Whether a copy was not written, and that is not to stay so. Any context.
+    fn has_failed(fan: &Fan<Self>, leg: &Leg<'_, Self>) -> bool {
+        let others = if fan.legs().any(|other| other.status().is_ok()) {
+            Others::Some
+        } else {
+            Others::None
+        };
+        after_write(ending(leg.status(), leg.flags()), others) == Ending::Error
     }
 
     /// A copy was not written: its member is marked, or given up. Any context.
