@@ -158,10 +158,23 @@ impl Classic {
                 (next, _) if next == counter => Err(()),
                 answer => Ok(answer),
             });
+            if ended.is_ok() && outcome == counter::Outcome::Done {
+                self.note_synced();
+            }
             if ended == Ok(Daemon::Look) {
                 place.look();
                 self.activate();
             }
+        }
+    }
+
+    /// What a chunk needed is forgotten: those that have left before now cannot be brought up to date any more. The
+    /// place of one may be somebody else's.
+    fn note_synced(&self) {
+        let events = self.conditions.events().get();
+        if self.cleared.load(Relaxed) < events {
+            self.cleared.store(events, Release);
+            self.cleared_due.store(true, Release);
         }
     }
 

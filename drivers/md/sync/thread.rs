@@ -128,6 +128,8 @@ impl Syncer {
         self.syncing.forget_range(job.action, succeeded);
         if let Ok(mut config) = self.array.configure() {
             config.collect_pass(job, succeeded);
+            // The bitmap may have something to forget, for which nobody else would wake the array's thread.
+            config.wake_service();
             self.syncing.set_env(config.sync_env());
         }
         // In this phase it is legal, and the next always is.

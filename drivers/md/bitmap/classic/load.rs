@@ -89,9 +89,11 @@ impl Classic {
             pr_warn!("{name}: the bitmap is out of date, everything is resynced\n");
             this.pages.set_all(this.geometry.chunks());
         }
-        // Without a member to come back, what is in sync need not be looked at for one.
-        let all_here = health == Health::Complete || cleared == events;
-        let start = if all_here { resync_start } else { Sector::ZERO };
+        // Without a member to come back, or to be rebuilt, what is in sync need not be looked at for one.
+        let start = match health {
+            Health::Complete => resync_start,
+            Health::Degraded => Sector::ZERO,
+        };
         this.take_bits(start)?;
         Ok(this)
     }
