@@ -46,9 +46,10 @@ impl Classic {
         let writing = self.pages.writing();
         if self.cleared_due.xchg(false, Full) {
             self.compose_super(&writing);
-            writing
-                .write(&self.store)
-                .inspect_err(|_| self.stay_active())?;
+            writing.write(&self.store).inspect_err(|_| {
+                self.cleared_due.store(true, Release);
+                self.stay_active();
+            })?;
         }
         if self.has_old() {
             // Data that a bit was about may be in the volatile cache of a member.

@@ -150,9 +150,12 @@ impl Core {
     /// Cells are about to be cleaned: members that left before now cannot be brought up to date by the bitmap.
     fn note_events(&self) -> Result {
         let events = self.conditions.events().get();
-        if self.cleared.load(Relaxed) < events {
+        let before = self.cleared.load(Relaxed);
+        if before < events {
             self.cleared.store(events, Release);
-            self.write_header()?;
+            // It is to be said again: nothing is clean before it was.
+            self.write_header()
+                .inspect_err(|_| self.cleared.store(before, Release))?;
         }
         Ok(())
     }
