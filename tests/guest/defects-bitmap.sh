@@ -171,6 +171,44 @@ stale_readd() {
 	mdadm --quiet --zero-superblock /dev/vdb
 }
 
+# bits_set DEVICE: of a classic bitmap on media, as mdadm sees them.
+bits_set() { mdadm -X "$1" | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
+
+# stale_classic UPTO: vdb misses a write, vdc is rebuilt in its place up to a sector, and leaves; vdb comes back.
+stale_classic() {
+	mdadm --quiet --create /dev/md0 --run --assume-clean --metadata=1.2 --data-offset=1M --size=40M --bitmap=internal \
+		--bitmap-chunk=64K --level=1 --raid-devices=2 /dev/vda /dev/vdb
+	put 0.1 $MD/bitmap/time_base
+	await "bits that are set" 0 bits_set /dev/vda
+	leave /dev/vdb
+	write 5
+	# No write from here on.
+	put "$1" $MD/sync_max
+	mdadm --quiet /dev/md0 --add /dev/vdc
+	if [[ $1 == max ]]; then
+		idle
+		await "bits that are set" 0 bits_set /dev/vda
+	else
+		becomes "sync_completed" "$1 / $(($(cat $MD/component_size) * 2))" $MD/sync_completed
+		sleep 4
+	fi
+	leave /dev/vdc
+	put max $MD/sync_max
+	if mdadm --quiet /dev/md0 --re-add /dev/vdb 2>/dev/null; then
+		idle
+		same_chunks /dev/vda /dev/vdb 5
+	fi
+	destroy /dev/vda
+	mdadm --quiet --zero-superblock /dev/vdb /dev/vdc
+}
+
+stale_readd_classic() {
+	step "the same with a classic bitmap, without a write that would tell it that what was missed is forgotten"
+	stale_classic max
+	step "the same when the one in its place was not rebuilt to the end"
+	stale_classic 40960
+}
+
 half_chunk() {
 	step "a pass that stops in the middle of a chunk has not synced it"
 	create 40M
@@ -191,7 +229,7 @@ half_chunk() {
 	dd if=/dev/urandom of=/dev/vdb bs=32k count=1 oflag=direct,seek_bytes conv=notrunc status=none \
 		seek=$(((DATA + 4 * CHUNK + 64) * 512))
 	put 1 $MD_PARAMS/start_ro
-	mdadm --quiet --assemble /dev/md0 /dev/vda /dev/vdb
+	mdadm --quiet --assemble /dev/md0 --update=resync /dev/vda /dev/vdb
 	put 0 $MD_PARAMS/start_ro
 	same "array_state" read-auto "$(cat $MD/array_state)"
 	same "need sync" 10 "$(bits 'need sync')"
@@ -273,7 +311,8 @@ other_kind() {
 }
 
 steps=("$@")
-(($# > 0)) || steps=(bounds log_inside resize stale_readd half_chunk members_leave set_bits other_kind)
+(($# > 0)) ||
+	steps=(half_chunk bounds log_inside resize stale_readd stale_readd_classic members_leave set_bits other_kind)
 for name in "${steps[@]}"; do
 	$name
 done
