@@ -51,6 +51,14 @@ pub trait Placement {
     /// the array, or the unused rest behind the last row.
     fn array_sector(&self, at: MemberSector) -> Option<Sector>;
 
+    /// The array sector below which every copy lies below member sector `at`, whichever member it is on. No less than
+    /// what whole rows of chunks below `at` hold.
+    fn done_below(&self, at: Sector) -> Sector;
+
+    /// How much of a chunk is left at member sector `at`: what holds there for the chunk holds so far. All there is, in
+    /// an array without chunks.
+    fn chunk_left(&self, at: Sector) -> Sectors;
+
     /// Whether every sector of the array has a copy on a member for which `works` holds.
     fn has_enough(&self, works: impl Fn(Slot) -> bool) -> bool;
 
@@ -77,7 +85,9 @@ pub trait Placement {
                 array,
                 len: left.min(run),
             },
-            None => RecoveryStep::Unused { len: left },
+            None => RecoveryStep::Unused {
+                len: left.min(self.chunk_left(at.sector)),
+            },
         }
     }
 }
@@ -92,7 +102,7 @@ pub enum RecoveryStep {
         /// The length, never zero.
         len: Sectors,
     },
-    /// From here on the member holds nothing of the array.
+    /// The member holds nothing of the array there; it may again behind that, where sections of far copies begin.
     Unused {
         /// The length, never zero.
         len: Sectors,

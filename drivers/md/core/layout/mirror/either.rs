@@ -64,6 +64,14 @@ impl Placement for MirrorLayout {
         either!(self, layout => layout.array_sector(at))
     }
 
+    fn done_below(&self, at: Sector) -> Sector {
+        either!(self, layout => layout.done_below(at))
+    }
+
+    fn chunk_left(&self, at: Sector) -> Sectors {
+        either!(self, layout => layout.chunk_left(at))
+    }
+
     fn has_enough(&self, works: impl Fn(Slot) -> bool) -> bool {
         either!(self, layout => layout.has_enough(works))
     }

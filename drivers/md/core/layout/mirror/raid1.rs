@@ -71,6 +71,14 @@ impl Placement for Raid1 {
         (self.members.has(at.slot) && at.sector.get() < self.size.get()).then_some(at.sector)
     }
 
+    fn done_below(&self, at: Sector) -> Sector {
+        at.min(Sector::new(self.size.get()))
+    }
+
+    fn chunk_left(&self, at: Sector) -> Sectors {
+        Sectors::new(self.size.get().saturating_sub(at.get()))
+    }
+
     fn has_enough(&self, works: impl Fn(Slot) -> bool) -> bool {
         self.members.slots().any(works)
     }

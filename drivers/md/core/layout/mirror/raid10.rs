@@ -255,6 +255,31 @@ impl Placement for Raid10 {
         (sector.get() < self.array_size.get()).then_some(sector)
     }
 
+    /// Rows are done from the first on; those of a layout with sections, when the last section is. A chunk whose near
+    /// copies wrap into the next row is done with that row.
+    fn done_below(&self, at: Sector) -> Sector {
+        let far = u64::from(self.pattern.far);
+        let before = match self.layout.spread() {
+            FarSpread::Offset => 0,
+            FarSpread::Far => far.saturating_sub(1).saturating_mul(self.pattern.stride),
+        };
+        let at = Sector::new(at.get().saturating_sub(before));
+        let (chunks, _) = self.chunk.split(at);
+        let rows = match self.layout.spread() {
+            FarSpread::Offset => chunks.checked_div(far).unwrap_or(0),
+            FarSpread::Far => chunks,
+        };
+        let rows = rows.min(self.rows);
+        let places = rows.saturating_mul(u64::from(self.members.get()));
+        let (chunks, _) = self.near.split(places);
+        self.chunk.start_of(chunks).unwrap_or(Sector::ZERO)
+    }
+
+    fn chunk_left(&self, at: Sector) -> Sectors {
+        let (_, offset) = self.chunk.split(at);
+        Sectors::new(self.pattern.row.saturating_sub(offset.get()))
+    }
+
     /// C md assumes that the copies of a chunk are on consecutive members, which small far sets break; this asks the
     /// placement itself. The first copies of chunks begin with every member at most once before they repeat.
     fn has_enough(&self, works: impl Fn(Slot) -> bool) -> bool {
