@@ -16,6 +16,7 @@ pub(crate) mod llbitmap;
 mod store;
 
 pub(crate) use intent::{Intent, WriteIntent};
+pub(crate) use md_core::bitmap::SyncAnswer;
 
 use crate::{log::Text, member::Member};
 use kernel::{
@@ -114,15 +115,6 @@ impl Conditions {
     pub(crate) fn take_pass_request(&self) -> bool {
         self.wants_pass.load(Acquire) && self.wants_pass.xchg(false, Full)
     }
-}
-
-/// What a pass is told about the sectors from where it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SyncAnswer {
-    /// Whether copies may differ there.
-    pub(crate) needed: bool,
-    /// For how many sectors this holds; never zero.
-    pub(crate) sectors: Sectors,
 }
 
 /// How a pass left some sectors.
@@ -264,6 +256,9 @@ pub(crate) trait Backend: Send + Sync {
 
     /// So many writes are behind now.
     fn note_behind(&self, _writes: u32) {}
+
+    /// The length of a chunk, a power of two: a shorter range that crosses no multiple of it has one answer.
+    fn chunk(&self) -> Sectors;
 
     /// How many chunks there are.
     fn chunks(&self) -> u64 {

@@ -10,7 +10,6 @@
 use super::{config::Config, Array, Configuration};
 use crate::{
     bitmap::{self, Backend, Carrier, Setting},
-    error::not_supported,
     member::{entry::Entry, Health as MemberHealth},
     personality::Personality,
 };
@@ -26,7 +25,7 @@ use kernel::{
 use kernel_ext::sysfs::{Kobject, Uevent};
 use md_core::{
     bitmap::cell::Redundancy,
-    format::{level::Level, sb1::CrashLog, BlockSize},
+    format::{sb1::CrashLog, BlockSize},
     state::{
         array::{Access, Array as State},
         member::Member as MemberKind,
@@ -311,8 +310,7 @@ impl Config {
         )
     }
 
-    /// Reads the bitmap of a kind, or of the kind that media say, at so many sectors from the superblocks. `EOPNOTSUPP`
-    /// for raid10.
+    /// Reads the bitmap of a kind, or of the kind that media say, at so many sectors from the superblocks.
     fn open_bitmap(
         &self,
         name: &str,
@@ -320,11 +318,6 @@ impl Config {
         data: Sectors,
         kind: Option<BitmapKind>,
     ) -> Result<Arc<dyn Backend>> {
-        if self.level() == Some(Level::Raid10) {
-            // Its recovery goes over members, not over what a bitmap covers.
-            pr_warn!("{name}: bitmaps of raid10 are not implemented yet\n");
-            return Err(not_supported());
-        }
         let kind = match kind {
             Some(kind) => kind,
             None => bitmap::kind_on_media(name, self.carriers(offset, BitmapKind::Bitmap)?)?,

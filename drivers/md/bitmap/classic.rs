@@ -400,6 +400,10 @@ impl Backend for Classic {
         self.settle_now();
     }
 
+    fn chunk(&self) -> Sectors {
+        Self::chunk(self)
+    }
+
     fn chunks(&self) -> u64 {
         self.geometry.chunks()
     }

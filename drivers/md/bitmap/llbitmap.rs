@@ -369,6 +369,10 @@ impl Backend for Lockless {
         self.core.settle();
     }
 
+    fn chunk(&self) -> Sectors {
+        self.core.geometry.chunk().length()
+    }
+
     fn mark_dirty(&self, first: u64, last: u64) -> Result {
         let span = ChunkSpan::new(BitmapChunk::new(first), BitmapChunk::new(last));
         let span = span.filter(|span| span.last().get() < self.core.geometry.chunks());
@@ -383,7 +387,7 @@ impl Backend for Lockless {
         Some(Stats {
             used_pages: pages,
             pages,
-            chunk: self.core.geometry.chunk().length(),
+            chunk: self.chunk(),
         })
     }
 

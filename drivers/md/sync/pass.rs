@@ -9,8 +9,8 @@ use crate::{
     control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
     personality::mirror::{
         barrier,
-        resync::{Engine, Mode, Part, Turn, Upcoming, Window},
-        Mirror,
+        resync::{Ahead, Engine, Mode, Turn, Upcoming, Window},
+        Layout, Mirror,
     },
 };
 use kernel::{
@@ -23,7 +23,8 @@ use kernel_ext::{
     sync::gated::{Entered, Entry},
 };
 use md_core::{
-    mirror::route::Cursor,
+    layout::mirror::Placement,
+    mirror::route::{done_below, Cursor},
     policy::{Checkpoint, Millis, OtherIo, Pace, SyncLimits, SyncUnit, Throttle},
     state::pass::Action,
     units::{Sector, SectorRange, Sectors},
@@ -47,8 +48,8 @@ pub(super) struct Job {
     pub(super) bitmap: Option<Arc<dyn Backend>>,
     /// All of it is to be done, whatever the bitmap says.
     pub(super) full: bool,
-    /// The sectors it goes over are those of the array, which are those of the bitmap.
-    pub(super) over_array: bool,
+    /// Where the copies lie.
+    pub(super) layout: Layout,
 }
 
 /// How a pass ended.
@@ -232,9 +233,7 @@ impl Running {
             match self.upcoming() {
                 Some(Upcoming::Part(part, next)) => {
                     self.next = next;
-                    if self.is_wanted(&part) {
-                        self.begin(index, Window::new(index, part));
-                    }
+                    self.begin(index, Window::new(index, part));
                 }
                 Some(Upcoming::Skip(next)) => self.pass_over(next),
                 Some(Upcoming::Blocked(_) | Upcoming::End) | None => return,
@@ -259,25 +258,30 @@ impl Running {
         self.watch(share);
     }
 
-    /// What the bitmap says of the sectors of the array at `at`, if there is one that matters.
-    fn ask(&self, at: Sector) -> Option<SyncAnswer> {
-        let bitmap = self.job.bitmap.as_ref()?;
-        let answer = match bitmap.skip_sync(at, self.job.action) {
-            Sectors::ZERO => bitmap.start_sync(at),
+    /// What the bitmap says of the sectors of the array at `at`.
+    fn ask(&self, at: Sector) -> SyncAnswer {
+        let Some(bitmap) = &self.job.bitmap else {
+            return SyncAnswer::ALL;
+        };
+        match bitmap.skip_sync(at, self.job.action) {
+            Sectors::ZERO => {
+                let answer = bitmap.start_sync(at);
+                SyncAnswer {
+                    needed: answer.needed || self.job.full,
+                    ..answer
+                }
+            }
             sectors => SyncAnswer {
-                needed: false,
+                needed: self.job.full,
                 sectors,
             },
-        };
-        Some(SyncAnswer {
-            needed: answer.needed || self.job.full,
-            ..answer
-        })
+        }
     }
 
-    /// Whether a part has to be done. One of a pass over the array was asked about before.
-    fn is_wanted(&self, part: &Part) -> bool {
-        self.job.over_array || self.ask(part.array()).is_none_or(|answer| answer.needed)
+    /// Below which sector of the array every copy is done when all that is below `at` is.
+    fn done_below(&self, at: Sector) -> Sector {
+        let layout = &self.job.layout;
+        done_below(Mirror::route(layout, self.job.action), layout, at)
     }
 
     /// Nothing is to be done up to there.
@@ -291,10 +295,14 @@ impl Running {
         let Some(bitmap) = &self.job.bitmap else {
             return;
         };
-        let here = SectorRange::new(self.next.at, Sectors::new(1)).filter(|_| !complete);
-        if let Some(here) = here {
-            // Its chunk was not done to the end.
-            bitmap.end_sync(here, Outcome::Aborted);
+        let below = self.done_below(self.next.at);
+        let end = Sector::new(self.job.layout.array_size().get());
+        let left = end
+            .distance_from(below)
+            .and_then(|left| SectorRange::new(below, left));
+        if let Some(left) = left.filter(|_| !complete) {
+            // Chunks of it may have been begun.
+            bitmap.end_sync(left, Outcome::Aborted);
         }
         bitmap.end_pass();
     }
@@ -322,16 +330,15 @@ impl Running {
         if self.job.syncing.is_stopping() {
             return None;
         }
-        let mut limit = self.job.end.min(self.pause_at());
-        let asked = self.job.over_array.then(|| self.ask(self.next.at));
-        if let Some(answer) = asked.flatten() {
-            limit = limit.min(self.next.at.saturating_add(answer.sectors));
-            if !answer.needed {
-                return Some(Upcoming::Skip(Cursor::new(limit)));
-            }
-        }
+        let bitmap = self.job.bitmap.as_ref();
+        let ahead = Ahead {
+            action: self.job.action,
+            cursor: self.next,
+            limit: self.job.end.min(self.pause_at()),
+            chunk: bitmap.map_or(Sectors::MAX, |bitmap| bitmap.chunk()),
+        };
         loop {
-            match Mirror::upcoming(&live, self.job.action, self.next, limit) {
+            match Mirror::upcoming(&live, &ahead, |at| self.ask(at)) {
                 Upcoming::Blocked(at) if self.in_flight == 0 => barrier::let_through(&live, at),
                 Upcoming::End => {
                     // The limit is not reached, or this would not be asked.
@@ -432,8 +439,8 @@ impl Running {
         self.checkpoint.recorded = done;
         self.checkpoint.recorded_at = now;
         self.job.syncing.completed.store(done.get(), Relaxed);
-        if let Some(bitmap) = self.job.bitmap.as_ref().filter(|_| self.job.over_array) {
-            bitmap.checkpoint(done);
+        if let Some(bitmap) = &self.job.bitmap {
+            bitmap.checkpoint(self.done_below(done));
         }
         self.job.checkpoint(done);
         self.job.syncing.notify_completed();

@@ -19,7 +19,6 @@ use kernel_ext::{
     sync::kthread::{Me, Thread, Work},
 };
 use md_core::{
-    format::level::Level,
     policy::Fill,
     state::{
         array::{Access as ArrayAccess, Array as State},
@@ -70,6 +69,7 @@ impl Syncer {
             // The array has stopped, or got another level with passes of its own.
             return None;
         }
+        let layout = config.running.as_ref().and_then(|running| running.mirror)?;
         let env = config.sync_env();
         let turns = &self.array.registry.turns;
         let ticket = config
@@ -113,7 +113,7 @@ impl Syncer {
                 .as_ref()
                 .and_then(|running| running.bitmap.clone()),
             full: config.is_full(pass.action),
-            over_array: config.level() != Some(Level::Raid10) || pass.action != Action::Recover,
+            layout,
         })
     }
 

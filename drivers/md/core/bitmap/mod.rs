@@ -15,6 +15,8 @@
 //!
 //! The formats are in [`format::bitmap`](crate::format::bitmap).
 
+use crate::units::Sectors;
+
 pub mod barrier;
 pub mod cell;
 pub mod classic;
@@ -22,3 +24,20 @@ pub mod counter;
 pub mod geometry;
 pub mod page;
 pub mod resize;
+
+/// What a bitmap answers a pass that comes to a sector of the array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SyncAnswer {
+    /// Whether copies may differ there.
+    pub needed: bool,
+    /// For how many sectors from there this holds; never zero.
+    pub sectors: Sectors,
+}
+
+impl SyncAnswer {
+    /// All is to be done: what is answered without a bitmap.
+    pub const ALL: Self = Self {
+        needed: true,
+        sectors: Sectors::MAX,
+    };
+}

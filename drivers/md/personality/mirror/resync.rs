@@ -26,6 +26,7 @@ use kernel_ext::{
     sync::gated::Entered,
 };
 use md_core::{
+    bitmap::SyncAnswer,
     layout::mirror::Placement,
     mirror::route::{array_piece, member_piece, Bounds, Cursor, Piece, Route},
     state::{member::Place, pass::Action},
@@ -428,11 +429,16 @@ pub(crate) struct Part {
     share: Sectors,
 }
 
-impl Part {
-    /// Where it begins, in the array.
-    pub(crate) fn array(&self) -> Sector {
-        self.array
-    }
+/// Where a pass is, and how it may go on.
+pub(crate) struct Ahead {
+    /// What the pass is.
+    pub(crate) action: Action,
+    /// Where it is.
+    pub(crate) cursor: Cursor,
+    /// Where it ends, or is to pause.
+    pub(crate) limit: Sector,
+    /// The chunk of the bitmap: no request is in two. `Sectors::MAX` without one.
+    pub(crate) chunk: Sectors,
 }
 
 /// What is next in a pass.
@@ -449,31 +455,31 @@ pub(crate) enum Upcoming {
 
 impl Mirror {
     /// What a pass goes over.
-    pub(crate) fn route(&self, action: Action) -> Route {
-        match (&self.layout, action) {
+    pub(crate) fn route(layout: &Layout, action: Action) -> Route {
+        match (layout, action) {
             (Layout::Raid10(_), Action::Recover) => Route::Members,
             _ => Route::Array,
         }
     }
 
-    /// What comes next in a pass, up to `limit`.
+    /// What comes next in a pass; `ask` knows what is to be done of the array.
     pub(crate) fn upcoming(
         live: &Entered<Live>,
-        action: Action,
-        cursor: Cursor,
-        limit: Sector,
+        ahead: &Ahead,
+        ask: impl FnMut(Sector) -> SyncAnswer,
     ) -> Upcoming {
         let Some(mirror) = live.personality().mirror() else {
             return Upcoming::End;
         };
         let bounds = Bounds {
-            limit,
+            limit: ahead.limit,
             most: Sectors::new(u64::from(WINDOW)),
-            unit: Sectors::new(u64::from(barrier::UNIT)),
+            unit: Sectors::new(u64::from(barrier::UNIT)).min(ahead.chunk),
         };
-        let piece = match mirror.route(action) {
-            Route::Array => array_piece(&mirror.layout, cursor, &bounds),
-            Route::Members => member_piece(&mirror.layout, mirror.filling(), cursor, &bounds),
+        let (layout, cursor) = (&mirror.layout, ahead.cursor);
+        let piece = match Self::route(layout, ahead.action) {
+            Route::Array => array_piece(layout, cursor, &bounds, ask),
+            Route::Members => member_piece(layout, mirror.filling(), cursor, &bounds, ask),
         };
         let (array, length, target, next) = match piece {
             Piece::Do {
