@@ -258,7 +258,8 @@ impl Running {
         self.watch(share);
     }
 
-    /// What the bitmap says of the sectors of the array at `at`.
+    /// What the bitmap says of the sectors of the array at `at`. What was never written nobody needs, not even who has
+    /// nothing yet.
     fn ask(&self, at: Sector) -> SyncAnswer {
         let Some(bitmap) = &self.job.bitmap else {
             return SyncAnswer::ALL;
@@ -272,7 +273,7 @@ impl Running {
                 }
             }
             sectors => SyncAnswer {
-                needed: self.job.full,
+                needed: false,
                 sectors,
             },
         }
