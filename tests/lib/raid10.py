@@ -5,6 +5,9 @@
 raid10.py ARRAY MEMBER...: compares every chunk of ARRAY with each of its copies on the members, which are given by
 slot, `missing` for none. Prints `chunks N, wrong copies M` and fails if there is a wrong one. Shape and offsets are
 taken from sysfs and the superblocks, the rest is written down from the format, not from any driver's code.
+
+raid10.py --share ARRAY MEMBERS SLOT KIB NUMBER...: how many sectors of a member's are copies of these parts of ARRAY, each of
+KIB and told by its number.
 """
 
 import os
@@ -64,10 +67,26 @@ class Layout:
                 member, sector = 0, sector + self.chunk
 
 
+def layout_of(array, members):
+    used = attribute(array, "component_size") * 2
+    return Layout(attribute(array, "layout"), attribute(array, "chunk_size") // SECTOR, members, used), used
+
+
+def share(array, members, slot, kib, *numbers):
+    layout, _ = layout_of(array, int(members))
+    length, sectors = int(kib) * 2, 0
+    for start in (int(number) * length for number in numbers):
+        end = min(start + length, layout.chunks * layout.chunk)
+        for chunk in range(start // layout.chunk, (end - 1) // layout.chunk + 1):
+            first = chunk * layout.chunk
+            part = min(end, first + layout.chunk) - max(start, first)
+            sectors += part * sum(member == int(slot) for member, _ in layout.copies(chunk))
+    print(sectors)
+
+
 def main():
     array, members = sys.argv[1], sys.argv[2:]
-    used = attribute(array, "component_size") * 2
-    layout = Layout(attribute(array, "layout"), attribute(array, "chunk_size") // SECTOR, len(members), used)
+    layout, used = layout_of(array, len(members))
     data = read_all(array)
     if len(data) != layout.chunks * layout.chunk * SECTOR:
         sys.exit(f"the array has {len(data)} bytes, and should have {layout.chunks} chunks")
@@ -86,4 +105,7 @@ def main():
     sys.exit(wrong > 0)
 
 
-main()
+if sys.argv[1] == "--share":
+    share(*sys.argv[2:])
+else:
+    main()
