@@ -102,7 +102,7 @@ create() {
 	done
 	[[ $bitmap != internal ]] || args=(--bitmap=internal --bitmap-chunk=64K)
 	before=$(written "${now[@]}")
-	mdadm --quiet --create /dev/md0 --run "${args[@]}" --level=10 --layout="$layout" --chunk="$chunk" --size=16384 \
+	mdadm --quiet --create /dev/md0 --run "${args[@]}" --level=10 --layout="$layout" --chunk="$chunk" --size=8192 \
 		--raid-devices="$members" "${now[@]}"
 	idle
 	CHUNKS=$(($(cat /sys/block/md0/size) / 128))
@@ -164,6 +164,24 @@ interrupted() {
 	copies
 }
 
+# A member fails while it is filled, and comes back.
+again() {
+	local slot=$1 at
+	lose "$slot"
+	write 4 6 $((CHUNKS / 2 + 2)) $((CHUNKS - 3))
+	at=$(($(cat $MD/component_size) * 2 / 4 / (chunk * 2) * (chunk * 2)))
+	put $at $MD/sync_max
+	back "$slot"
+	paused $at
+	lose "$slot"
+	put max $MD/sync_max
+	write 8
+	back "$slot"
+	idle
+	shape "[$members/$members] ["
+	copies
+}
+
 # A spare gets everything.
 spare() {
 	local slot=$1 new=${DISKS[members]} all
@@ -211,6 +229,8 @@ while read -r layout members chunk bitmap first second; do
 	missed "$first"
 	step "an interrupted recovery is gone on with, and nothing is lost"
 	interrupted "$second"
+	step "a member fails while it is filled"
+	again "$first"
 	step "a spare"
 	spare "$first"
 	step "after a crash what is marked is resynced"
@@ -228,7 +248,7 @@ CASES
 
 step "a spare gets nothing that was never written, if that is known"
 members=4 bitmap=lockless layout=n2 chunk=64 now=("${DISKS[@]:0:4}")
-mdadm --quiet --create /dev/md0 --run --bitmap=lockless --level=10 --layout=n2 --chunk=64 --size=16384 \
+mdadm --quiet --create /dev/md0 --run --bitmap=lockless --level=10 --layout=n2 --chunk=64 --size=8192 \
 	--raid-devices=4 "${now[@]}"
 write 20
 lose 0
@@ -244,7 +264,7 @@ mdadm --quiet --stop /dev/md0
 mdadm --quiet --zero-superblock "${now[@]}"
 
 step "a bitmap comes and goes while the array is written to; sizes and levels stay while it is there"
-mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=10 --layout=f2 --chunk=64 --size=16384 \
+mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=10 --layout=f2 --chunk=64 --size=8192 \
 	--raid-devices=4 "${DISKS[@]:0:4}"
 same location none "$(cat $MD/bitmap/location)"
 fio --name=load --filename=/dev/md0 --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 --time_based \

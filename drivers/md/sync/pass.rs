@@ -72,8 +72,10 @@ pub(super) struct Running {
     began: Instant<Monotonic>,
     checkpoint: Checkpoint,
     moved: u64,
-    /// A request failed: nothing more is issued.
+    /// A request failed, or a member did: nothing more is issued.
     failed: bool,
+    /// How many members had failed when it began.
+    lost: usize,
     /// Nothing is issued until nothing is under way.
     draining: Option<Drain>,
 }
@@ -107,6 +109,7 @@ impl Running {
             syncing.mismatches.store(0, Relaxed);
         }
         Ok(Self {
+            lost: members_lost(&job.array).unwrap_or(0),
             engine: Engine::new(Mode::of(job.action))?,
             windows,
             in_flight: 0,
@@ -144,14 +147,15 @@ impl Running {
                 self.drained();
             }
         }
+        self.failed |= self.has_lost_a_member();
         let complete = !self.failed && self.next.at >= self.job.end;
-        self.tell_bitmap(complete);
         // What failed lies somewhere behind the last record.
         let done = if self.failed {
             self.checkpoint.recorded
         } else {
             self.next.at
         };
+        self.tell_bitmap(done, complete);
         self.job.syncing.completed.store(done.get(), Relaxed);
         let ended = if complete {
             Ended::Complete
@@ -291,12 +295,18 @@ impl Running {
         self.checkpoint.position = next.at;
     }
 
+    /// Whether a member failed since the pass began, known to the configuration or not: it did not get all that the
+    /// others did.
+    fn has_lost_a_member(&self) -> bool {
+        members_lost(&self.job.array).is_none_or(|lost| lost > self.lost)
+    }
+
     /// Tells the bitmap how far the pass came, and that it has ended. Nothing is under way.
-    fn tell_bitmap(&self, complete: bool) {
+    fn tell_bitmap(&self, done: Sector, complete: bool) {
         let Some(bitmap) = &self.job.bitmap else {
             return;
         };
-        let below = self.done_below(self.next.at);
+        let below = self.done_below(done);
         let end = Sector::new(self.job.layout.array_size().get());
         let left = end
             .distance_from(below)
@@ -435,6 +445,10 @@ impl Running {
 
     /// Records how far the pass is.
     fn record(&mut self) {
+        if self.has_lost_a_member() {
+            self.failed = true;
+            return;
+        }
         let now = self.now();
         let done = self.next.at;
         self.checkpoint.recorded = done;
@@ -450,9 +464,18 @@ impl Running {
     /// Waits at the point where the pass is to pause.
     fn pause(&mut self) {
         self.record();
+        if self.failed {
+            return;
+        }
         let syncing = self.job.syncing.clone();
         syncing.wait(|| syncing.is_stopping() || self.next.at < self.pause_at());
     }
+}
+
+/// How many members of a running array have failed and still have their places. May sleep.
+fn members_lost(array: &Array) -> Option<usize> {
+    let live = array.live().enter_wait()?;
+    live.personality().mirror().map(Mirror::members_lost)
 }
 
 impl Window {

@@ -514,6 +514,12 @@ impl Mirror {
         Sector::new(length.get())
     }
 
+    /// How many members have failed and still have their places.
+    pub(crate) fn members_lost(&self) -> usize {
+        let failed = |seat: &&super::seat::Seat| seat.member.health() != Health::Working;
+        self.seats().filter(failed).count()
+    }
+
     /// The members that are being filled. One that failed stays among them until it has left.
     fn filling(&self) -> impl Iterator<Item = Place> + Clone + '_ {
         self.seats()
