@@ -56,7 +56,7 @@ use md_core::{
 use read::Read;
 use seat::Seat;
 use serial::Serial;
-use walk::Walk;
+use walk::{Located, Walk};
 use write::Write;
 
 pub(crate) use md_core::layout::mirror::MirrorLayout as Layout;
@@ -153,6 +153,16 @@ impl Mirror {
         }
     }
 
+    /// The seats up to the last that may have a member: those of replacements only if there is one.
+    #[inline]
+    fn filled(&self) -> &[Option<Seat>] {
+        let seats = match self.replacements {
+            0 => self.seats.get(..self.seats.len() / 2),
+            _ => None,
+        };
+        seats.unwrap_or(&self.seats)
+    }
+
     /// The members in their places.
     fn seats(&self) -> impl Iterator<Item = &Seat> + Clone {
         self.seats.iter().flatten()
@@ -175,7 +185,7 @@ impl Mirror {
         match &self.layout {
             Layout::Raid1(raid1) => {
                 let left = raid1.array_size().get().checked_sub(start.get())?;
-                let seats = self.seats.iter();
+                let seats = self.filled().iter();
                 Some((
                     Walk::Same { seats, at: start },
                     length.min(Sectors::new(left)),
@@ -197,7 +207,12 @@ impl Mirror {
 
     /// The copy to read, and how much of it.
     #[inline]
-    fn choose(&self, start: Sector, length: Sectors, order: ReadOrder) -> Option<Choice> {
+    fn choose(
+        &self,
+        start: Sector,
+        length: Sectors,
+        order: ReadOrder,
+    ) -> Option<Choice<Located<'_>>> {
         let (copies, length) = self.copies(start, length)?;
         match &self.layout {
             Layout::Raid1(_) => raid1::choose(length, order, copies),

@@ -49,7 +49,7 @@ prop_compose! {
         streamed in proptest::option::of((START - 300..START, 1_u64..300)),
     ) -> Candidate {
         Candidate {
-            place: place(0),
+            copy: place(0),
             start: Sector::new(START),
             valid_below: Sector::new(valid_below),
             bad,
@@ -69,7 +69,7 @@ fn candidates() -> impl Strategy<Value = Vec<Candidate>> {
         (0..)
             .zip(candidates)
             .map(|(slot, one)| Candidate {
-                place: place(slot),
+                copy: place(slot),
                 ..one
             })
             .collect()
@@ -100,7 +100,7 @@ fn check_choice(
         prop_assert_eq!(able, 0, "a copy was left");
         return Ok(());
     };
-    let chosen = &candidates[usize::from(choice.place.slot.get())];
+    let chosen = &candidates[usize::from(choice.copy.slot.get())];
     prop_assert!(choice.length.get() > 0 && choice.length.get() <= length);
     for at in START..START + choice.length.get() {
         prop_assert!(is_good(chosen, at), "sector {} of {:?}", at, chosen);
@@ -128,7 +128,7 @@ proptest! {
             one.reads == Reads::Normal && one.valid_below.get() >= START + length && is_good(one, START)
         });
         if let Some(choice) = choose_raid1(Sectors::new(length), ReadOrder::Any, candidates.iter().copied()) {
-            let chosen = &candidates[usize::from(choice.place.slot.get())];
+            let chosen = &candidates[usize::from(choice.copy.slot.get())];
             prop_assert!(chosen.reads == Reads::Normal || !normal);
         }
     }
@@ -149,7 +149,7 @@ proptest! {
                 continue;
             };
             for sector in at..at + choice.length.get() {
-                prop_assert_eq!(source(sector, 1).map(|one| one.place), Some(choice.place), "sector {}", sector);
+                prop_assert_eq!(source(sector, 1).map(|one| one.copy), Some(choice.copy), "sector {}", sector);
             }
             at += choice.length.get();
         }

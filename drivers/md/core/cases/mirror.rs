@@ -73,7 +73,7 @@ fn bad_blocks_cut_requests() -> Verdict {
 
 fn candidate(slot: u16) -> Candidate {
     Candidate {
-        place: place(slot),
+        copy: place(slot),
         start: START,
         valid_below: Sector::MAX,
         bad: None,
@@ -88,7 +88,7 @@ fn candidate(slot: u16) -> Candidate {
 /// Slot and length of the read. Of two candidates at a time: a table of them would not fit the stack.
 fn chosen(order: ReadOrder, candidates: [&Candidate; 2]) -> Option<(u16, u64)> {
     choose_raid1(LENGTH, order, candidates.into_iter().copied())
-        .map(|choice| (choice.place.slot.get(), choice.length.get()))
+        .map(|choice| (choice.copy.slot.get(), choice.length.get()))
 }
 
 fn reads_choose_a_copy() -> Verdict {

@@ -10,11 +10,11 @@ use super::{Clear, Place, Reads};
 use crate::policy::FailFast;
 use crate::units::{Sector, SectorRange, Sectors};
 
-/// A copy that could be read.
+/// A copy that could be read. `C` is what the caller knows it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Candidate {
+pub struct Candidate<C = Place> {
     /// Which copy.
-    pub place: Place,
+    pub copy: C,
     /// Where the request begins in the member's data.
     pub start: Sector,
     /// Its data is valid below this; [`Sector::MAX`] when the member is in sync.
@@ -115,16 +115,16 @@ pub fn read_order(end: Sector, resynced: Sector, remote: RemoteResync) -> ReadOr
 
 /// The copy to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct Choice<C = Place> {
     /// Which copy.
-    pub place: Place,
+    pub copy: C,
     /// How much of the request to read from it, never zero; the rest is another request.
     pub length: Sectors,
     /// Whether there is another copy to turn to, so that the device may give up early.
     pub fail_fast: FailFast,
 }
 
-impl Candidate {
+impl<C: Copy> Candidate<C> {
     fn clear(&self, length: Sectors) -> Clear {
         Clear::of(self.start, length, self.bad)
     }
@@ -143,9 +143,9 @@ impl Candidate {
         self.start.get().abs_diff(self.head.get())
     }
 
-    const fn choice(&self, length: Sectors) -> Choice {
+    const fn choice(&self, length: Sectors) -> Choice<C> {
         Choice {
-            place: self.place,
+            copy: self.copy,
             length,
             fail_fast: FailFast::No,
         }
@@ -154,15 +154,15 @@ impl Candidate {
 
 /// Chooses a copy for a raid1: `candidates` are the main members by slot, then the replacements. `None`: no copy of the
 /// first sector can be read.
-pub fn choose_raid1(
+pub fn choose_raid1<C: Copy>(
     length: Sectors,
     order: ReadOrder,
-    candidates: impl Iterator<Item = Candidate> + Clone,
-) -> Option<Choice> {
+    candidates: impl Iterator<Item = Candidate<C>> + Clone,
+) -> Option<Choice<C>> {
     if order == ReadOrder::First {
         return first(length, candidates);
     }
-    let is_normal = |candidate: &Candidate| candidate.reads == Reads::Normal;
+    let is_normal = |candidate: &Candidate<C>| candidate.reads == Reads::Normal;
     let normal = candidates.clone().filter(is_normal);
     let slow = candidates.filter(move |candidate| !is_normal(candidate));
     best_of_whole(length, normal.clone())
@@ -183,16 +183,16 @@ pub enum Copies {
 
 /// Chooses a copy for a raid10: `candidates` are the copies in the order of the layout, each after
 /// [`prefer_replacement`]. `None`: no copy of the first sector can be read.
-pub fn choose_raid10(
+pub fn choose_raid10<C: Copy>(
     length: Sectors,
     order: ReadOrder,
     copies: Copies,
-    candidates: impl Iterator<Item = Candidate> + Clone,
-) -> Option<Choice> {
+    candidates: impl Iterator<Item = Candidate<C>> + Clone,
+) -> Option<Choice<C>> {
     if order == ReadOrder::First {
         return first(length, candidates);
     }
-    let cost = |candidate: &Candidate| match copies {
+    let cost = |candidate: &Candidate<C>| match copies {
         Copies::Near | Copies::NearAndFar if candidate.in_flight == 0 => 0,
         Copies::Near => candidate.distance(),
         Copies::Far | Copies::NearAndFar => candidate.start.get(),
@@ -204,30 +204,33 @@ pub fn choose_raid10(
         .filter(|candidate| candidate.is_whole(length));
     for candidate in whole {
         able = able.saturating_add(1);
-        lower(&mut cheapest, cost(&candidate), candidate.place);
+        lower(&mut cheapest, cost(&candidate), candidate.copy);
         if candidate.media.is_solid() {
-            lower(&mut solid, candidate.in_flight.into(), candidate.place);
+            lower(&mut solid, candidate.in_flight.into(), candidate.copy);
         }
     }
     solid
         .or(cheapest)
-        .map(|(_, place)| among(able, place, length))
+        .map(|(_, copy)| among(able, copy, length))
         .or_else(|| longest(length, candidates))
 }
 
 /// Of the two members of one place in a raid10, the one to read: the replacement as soon as it is recovered that far.
-pub fn prefer_replacement(
+pub fn prefer_replacement<C: Copy>(
     length: Sectors,
-    main: Option<Candidate>,
-    replacement: Option<Candidate>,
-) -> Option<Candidate> {
+    main: Option<Candidate<C>>,
+    replacement: Option<Candidate<C>>,
+) -> Option<Candidate<C>> {
     replacement
         .filter(|replacement| replacement.is_valid(length))
         .or(main)
 }
 
 /// The first copy that can be read. Where an earlier one has bad blocks, nothing beyond them is read from a later one.
-fn first(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Option<Choice> {
+fn first<C: Copy>(
+    length: Sectors,
+    candidates: impl Iterator<Item = Candidate<C>>,
+) -> Option<Choice<C>> {
     let mut length = length;
     for candidate in candidates {
         if !candidate.is_valid(length) {
@@ -242,11 +245,14 @@ fn first(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Option
 }
 
 /// The copy with the most to read before its first bad block; the first of equals.
-fn longest(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Option<Choice> {
-    let mut best: Option<Choice> = None;
+fn longest<C: Copy>(
+    length: Sectors,
+    candidates: impl Iterator<Item = Candidate<C>>,
+) -> Option<Choice<C>> {
+    let mut best: Option<Choice<C>> = None;
     for candidate in candidates.filter(|candidate| candidate.is_valid(length)) {
         let usable = candidate.clear(length).usable(length);
-        if usable > best.map_or(Sectors::ZERO, |best| best.length) {
+        if usable > best.as_ref().map_or(Sectors::ZERO, |best| best.length) {
             best = Some(candidate.choice(usable));
         }
     }
@@ -255,7 +261,10 @@ fn longest(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Opti
 
 /// The best of the copies that are whole: the one that goes on with a stream; else, with an idle member or solid media
 /// about, the one with the least to do; else the closest.
-fn best_of_whole(length: Sectors, candidates: impl Iterator<Item = Candidate>) -> Option<Choice> {
+fn best_of_whole<C: Copy>(
+    length: Sectors,
+    candidates: impl Iterator<Item = Candidate<C>>,
+) -> Option<Choice<C>> {
     let mut seen = Survey::NOTHING;
     for candidate in candidates.filter(|candidate| candidate.is_whole(length)) {
         seen.add(&candidate);
@@ -264,38 +273,38 @@ fn best_of_whole(length: Sectors, candidates: impl Iterator<Item = Candidate>) -
 }
 
 /// The choice of one of so many.
-const fn among(able: u32, place: Place, length: Sectors) -> Choice {
+const fn among<C: Copy>(able: u32, copy: C, length: Sectors) -> Choice<C> {
     Choice {
-        place,
+        copy,
         length,
         fail_fast: FailFast::Yes.among(able),
     }
 }
 
 /// Keeps the first of those with the lowest cost.
-fn lower(best: &mut Option<(u64, Place)>, cost: u64, place: Place) {
+fn lower<C: Copy>(best: &mut Option<(u64, C)>, cost: u64, copy: C) {
     if best.is_none_or(|(least, _)| cost < least) {
-        *best = Some((cost, place));
+        *best = Some((cost, copy));
     }
 }
 
 /// What one walk over the copies finds; every read takes it, so there is only one.
-struct Survey {
+struct Survey<C> {
     /// How many there are.
     able: u32,
     /// Whether any is on solid media.
     solid: bool,
     /// The first of those with the least to do.
-    least: Option<(u64, Place)>,
+    least: Option<(u64, C)>,
     /// The first of the closest.
-    nearest: Option<(u64, Place)>,
+    nearest: Option<(u64, C)>,
     /// The first that should go on with its stream.
-    streaming: Option<Place>,
+    streaming: Option<C>,
     /// The last that could.
-    next: Option<Place>,
+    next: Option<C>,
 }
 
-impl Survey {
+impl<C: Copy> Survey<C> {
     const NOTHING: Self = Self {
         able: 0,
         solid: false,
@@ -305,20 +314,20 @@ impl Survey {
         next: None,
     };
 
-    fn add(&mut self, candidate: &Candidate) {
+    fn add(&mut self, candidate: &Candidate<C>) {
         self.able = self.able.saturating_add(1);
         self.solid |= candidate.media.is_solid();
-        lower(&mut self.least, load(candidate).into(), candidate.place);
-        lower(&mut self.nearest, candidate.distance(), candidate.place);
+        lower(&mut self.least, load(candidate).into(), candidate.copy);
+        lower(&mut self.nearest, candidate.distance(), candidate.copy);
         if is_next(candidate) {
-            self.next = Some(candidate.place);
+            self.next = Some(candidate.copy);
             if self.streaming.is_none() && !may_hop(candidate) {
-                self.streaming = Some(candidate.place);
+                self.streaming = Some(candidate.copy);
             }
         }
     }
 
-    fn best(&self) -> Option<Place> {
+    fn best(&self) -> Option<C> {
         let (load, least) = self.least?;
         match (self.streaming, self.next) {
             (Some(streaming), _) => Some(streaming),
@@ -326,18 +335,18 @@ impl Survey {
             // Its stream is long enough to hop, but there is no idle member to hop to.
             (None, Some(next)) => Some(next),
             (None, None) if self.solid => Some(least),
-            (None, None) => self.nearest.map(|(_, place)| place),
+            (None, None) => self.nearest.map(|(_, copy)| copy),
         }
     }
 }
 
 /// Whether the request is what the member was about to be read for.
-fn is_next(candidate: &Candidate) -> bool {
+fn is_next<C: Copy>(candidate: &Candidate<C>) -> bool {
     candidate.stream.next == candidate.start || candidate.head == candidate.start
 }
 
 /// Whether the member need not go on with its stream: a solid one hops after its optimal length.
-fn may_hop(candidate: &Candidate) -> bool {
+fn may_hop<C: Copy>(candidate: &Candidate<C>) -> bool {
     match candidate.media {
         Media::Rotating => false,
         Media::Solid { optimal } => candidate.stream.is_at_least(optimal),
@@ -345,256 +354,11 @@ fn may_hop(candidate: &Candidate) -> bool {
 }
 
 /// The requests in flight, and one more for a member in the middle of a stream so that an idle one is preferred.
-fn load(candidate: &Candidate) -> u32 {
+fn load<C: Copy>(candidate: &Candidate<C>) -> u32 {
     candidate
         .in_flight
         .saturating_add(u32::from(is_next(candidate)))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mirror::Seat;
-    use crate::units::Slot;
-
-    const LENGTH: Sectors = Sectors::new(8);
-
-    fn candidate(slot: u16) -> Candidate {
-        Candidate {
-            place: Place {
-                slot: Slot::new(slot),
-                seat: Seat::Main,
-            },
-            start: Sector::new(1000),
-            valid_below: Sector::MAX,
-            bad: None,
-            reads: Reads::Normal,
-            media: Media::Rotating,
-            in_flight: 1,
-            head: Sector::new(0),
-            stream: Stream::NONE,
-        }
-    }
-
-    fn bad(start: u64, length: u64) -> Option<SectorRange> {
-        SectorRange::new(Sector::new(start), Sectors::new(length))
-    }
-
-    fn raid1(order: ReadOrder, candidates: &[Candidate]) -> Option<(u16, u64)> {
-        choose_raid1(LENGTH, order, candidates.iter().copied())
-            .map(|choice| (choice.place.slot.get(), choice.length.get()))
-    }
-
-    fn raid10(copies: Copies, candidates: &[Candidate]) -> Option<(u16, u64)> {
-        choose_raid10(LENGTH, ReadOrder::Any, copies, candidates.iter().copied())
-            .map(|choice| (choice.place.slot.get(), choice.length.get()))
-    }
-
-    #[test]
-    fn what_is_not_resynced_is_read_from_one_place() {
-        let order = |end, resynced| {
-            read_order(
-                Sector::new(end),
-                Sector::new(resynced),
-                RemoteResync::Elsewhere,
-            )
-        };
-        assert_eq!(order(8, 8), ReadOrder::Any);
-        assert_eq!(order(9, 8), ReadOrder::First);
-        let remote = read_order(Sector::new(8), Sector::MAX, RemoteResync::Here);
-        assert_eq!(remote, ReadOrder::First);
-
-        let near = Candidate {
-            head: Sector::new(1000),
-            in_flight: 0,
-            ..candidate(1)
-        };
-        assert_eq!(raid1(ReadOrder::First, &[candidate(0), near]), Some((0, 8)));
-        let stale = Candidate {
-            valid_below: Sector::new(1007),
-            ..candidate(0)
-        };
-        assert_eq!(raid1(ReadOrder::First, &[stale, near]), Some((1, 8)));
-    }
-
-    #[test]
-    fn bad_blocks_of_the_first_copy_bound_the_others() {
-        let holed = Candidate {
-            bad: bad(996, 7),
-            ..candidate(0)
-        };
-        assert_eq!(
-            raid1(ReadOrder::First, &[holed, candidate(1)]),
-            Some((1, 3))
-        );
-        let later = Candidate {
-            bad: bad(1002, 1),
-            ..candidate(0)
-        };
-        assert_eq!(
-            raid1(ReadOrder::First, &[later, candidate(1)]),
-            Some((0, 2))
-        );
-        assert_eq!(raid1(ReadOrder::First, &[holed]), None);
-    }
-
-    #[test]
-    fn heads_prefer_what_is_close_and_streams() {
-        let close = Candidate {
-            head: Sector::new(900),
-            ..candidate(1)
-        };
-        assert_eq!(raid1(ReadOrder::Any, &[candidate(0), close]), Some((1, 8)));
-        let streaming = Candidate {
-            head: Sector::new(1000),
-            in_flight: 9,
-            ..candidate(0)
-        };
-        assert_eq!(raid1(ReadOrder::Any, &[close, streaming]), Some((0, 8)));
-        let idle = Candidate {
-            in_flight: 0,
-            ..candidate(2)
-        };
-        assert_eq!(
-            raid1(ReadOrder::Any, &[candidate(0), close, idle]),
-            Some((2, 8))
-        );
-    }
-
-    #[test]
-    fn solid_members_share_by_load() {
-        let optimal = Sectors::new(64);
-        let solid = |slot, in_flight| Candidate {
-            media: Media::Solid { optimal },
-            in_flight,
-            ..candidate(slot)
-        };
-        assert_eq!(
-            raid1(ReadOrder::Any, &[solid(0, 3), solid(1, 2)]),
-            Some((1, 8))
-        );
-        let short = Stream::NONE.after(Sector::new(992), LENGTH);
-        let long = Stream::NONE.after(Sector::new(1000 - 64), optimal);
-        let streaming = |stream| Candidate {
-            stream,
-            ..solid(0, 0)
-        };
-        assert_eq!(
-            raid1(ReadOrder::Any, &[solid(1, 0), streaming(short)]),
-            Some((0, 8))
-        );
-        assert_eq!(
-            raid1(ReadOrder::Any, &[streaming(long), solid(1, 0)]),
-            Some((1, 8))
-        );
-        assert_eq!(
-            raid1(ReadOrder::Any, &[streaming(long), solid(1, 1)]),
-            Some((0, 8))
-        );
-    }
-
-    #[test]
-    fn bad_blocks_and_write_mostly_are_last_resorts() {
-        let holed = |slot, start| Candidate {
-            bad: bad(start, 1),
-            ..candidate(slot)
-        };
-        let slow = Candidate {
-            reads: Reads::WriteMostly,
-            in_flight: 0,
-            ..candidate(2)
-        };
-        assert_eq!(raid1(ReadOrder::Any, &[slow, candidate(0)]), Some((0, 8)));
-        assert_eq!(
-            raid1(ReadOrder::Any, &[holed(0, 1002), holed(1, 1005), slow]),
-            Some((1, 5))
-        );
-        assert_eq!(raid1(ReadOrder::Any, &[holed(0, 1000), slow]), Some((2, 8)));
-        let slow_holed = Candidate {
-            bad: bad(1003, 1),
-            ..slow
-        };
-        assert_eq!(raid1(ReadOrder::Any, &[slow_holed]), Some((2, 3)));
-        let stale = Candidate {
-            valid_below: Sector::new(1000),
-            ..candidate(0)
-        };
-        assert_eq!(raid1(ReadOrder::Any, &[stale]), None);
-    }
-
-    #[test]
-    fn devices_may_give_up_early_only_with_another_copy() {
-        let fail_fast = |candidates: &[Candidate]| {
-            choose_raid1(LENGTH, ReadOrder::Any, candidates.iter().copied())
-                .map(|choice| choice.fail_fast)
-        };
-        assert_eq!(
-            fail_fast(&[candidate(0), candidate(1)]),
-            Some(FailFast::Yes)
-        );
-        assert_eq!(fail_fast(&[candidate(0)]), Some(FailFast::No));
-        let holed = Candidate {
-            bad: bad(1004, 1),
-            ..candidate(1)
-        };
-        assert_eq!(fail_fast(&[candidate(0), holed]), Some(FailFast::No));
-    }
-
-    #[test]
-    fn raid10_goes_by_its_layout() {
-        let at = |slot, start, head, in_flight| Candidate {
-            start: Sector::new(start),
-            head: Sector::new(head),
-            in_flight,
-            ..candidate(slot)
-        };
-        let low = at(0, 1000, 1000, 1);
-        let idle = at(1, 9000, 0, 0);
-        assert_eq!(raid10(Copies::Near, &[low, idle]), Some((0, 8)));
-        assert_eq!(
-            raid10(Copies::Near, &[at(0, 1000, 0, 1), idle]),
-            Some((1, 8))
-        );
-        assert_eq!(raid10(Copies::Far, &[idle, low]), Some((0, 8)));
-        assert_eq!(raid10(Copies::NearAndFar, &[low, idle]), Some((1, 8)));
-        let solid = Candidate {
-            media: Media::Solid {
-                optimal: Sectors::ZERO,
-            },
-            ..at(2, 50, 0, 7)
-        };
-        assert_eq!(raid10(Copies::Far, &[low, idle, solid]), Some((2, 8)));
-        let holed = Candidate {
-            bad: bad(1004, 1),
-            ..low
-        };
-        assert_eq!(raid10(Copies::Near, &[holed]), Some((0, 4)));
-    }
-
-    #[test]
-    fn replacements_are_read_once_recovered() {
-        let main = candidate(0);
-        let place = Place {
-            seat: Seat::Replacement,
-            ..main.place
-        };
-        let replacement = Candidate {
-            place,
-            valid_below: Sector::new(1008),
-            ..main
-        };
-        assert_eq!(
-            prefer_replacement(LENGTH, Some(main), Some(replacement)),
-            Some(replacement)
-        );
-        let behind = Candidate {
-            valid_below: Sector::new(1007),
-            ..replacement
-        };
-        assert_eq!(
-            prefer_replacement(LENGTH, Some(main), Some(behind)),
-            Some(main)
-        );
-        assert_eq!(prefer_replacement(LENGTH, None, Some(behind)), None);
-    }
-}
+mod tests;

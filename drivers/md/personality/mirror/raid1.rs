@@ -2,7 +2,11 @@
 
 //! What is particular to raid1 in the mirror engine.
 
-use super::{barrier, walk::Walk, Layout};
+use super::{
+    barrier,
+    walk::{Located, Walk},
+    Layout,
+};
 use crate::personality::Shape;
 use kernel::prelude::*;
 use kernel_ext::block::limits::Limits;
@@ -25,7 +29,11 @@ pub(super) fn limits(limits: &mut Limits) {
 
 /// The copy to read.
 #[inline]
-pub(super) fn choose(length: Sectors, order: ReadOrder, copies: Walk<'_>) -> Option<Choice> {
+pub(super) fn choose<'a>(
+    length: Sectors,
+    order: ReadOrder,
+    copies: Walk<'a>,
+) -> Option<Choice<Located<'a>>> {
     let candidates = copies.filter_map(|copy| copy.seat.candidate(copy.at, length));
     choose_raid1(length, order, candidates)
 }

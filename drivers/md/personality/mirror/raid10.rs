@@ -2,7 +2,7 @@
 
 //! What is particular to raid10 in the mirror engine.
 
-use super::{seat::Seat, Layout, Mirror};
+use super::{seat::Seat, walk::Located, Layout, Mirror};
 use crate::{log::Text, personality::Shape};
 use kernel::prelude::*;
 use kernel_ext::{alloc::page::PAGE_SECTORS, block::limits::Limits};
@@ -61,13 +61,13 @@ pub(super) fn geometry(raid10: &Raid10) -> Raid10Geometry {
 }
 
 /// The copy to read, in the order of the layout.
-pub(super) fn choose(
-    mirror: &Mirror,
+pub(super) fn choose<'a>(
+    mirror: &'a Mirror,
     raid10: &Raid10,
     length: Sectors,
     order: ReadOrder,
     start: Sector,
-) -> Option<Choice> {
+) -> Option<Choice<Located<'a>>> {
     let layout = raid10.layout();
     let spread = match (layout.near(), layout.far()) {
         (_, 1) => Copies::Near,
@@ -76,7 +76,7 @@ pub(super) fn choose(
     };
     let candidates = raid10.copies(start).ok()?.filter_map(|copy| {
         let [main, replacement] = mirror.seats_of(copy.slot);
-        let candidate = |seat: Option<&Seat>| seat?.candidate(copy.sector, length);
+        let candidate = |seat: Option<&'a Seat>| seat?.candidate(copy.sector, length);
         prefer_replacement(length, candidate(main), candidate(replacement))
     });
     choose_raid10(length, order, spread, candidates)

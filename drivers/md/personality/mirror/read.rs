@@ -119,8 +119,8 @@ impl Read {
     }
 
     /// The copy to try after the present one has failed, if any is left.
-    fn next_copy(&self) -> Option<Place> {
-        let (copies, _) = self.mirror()?.copies(self.start, self.length)?;
+    fn next_copy<'a>(&self, mirror: &'a Mirror) -> Option<Located<'a>> {
+        let (copies, _) = mirror.copies(self.start, self.length)?;
         // Those behind the present one, around, up to the first that was tried.
         let behind = copies
             .clone()
@@ -128,13 +128,6 @@ impl Read {
         Iterator::chain(behind.skip(1), copies)
             .take_while(|copy| ![self.first, self.now].contains(&copy.seat.place))
             .find(|copy| copy.is_readable(self.length))
-            .map(|copy| copy.seat.place)
-    }
-
-    /// A copy of what is read.
-    fn located<'a>(&self, mirror: &'a Mirror, place: Place) -> Option<Located<'a>> {
-        let (mut copies, _) = mirror.copies(self.start, self.length)?;
-        copies.find(|copy| copy.seat.place == place)
     }
 
     /// Whether another copy is there, tried or not.
@@ -182,46 +175,35 @@ impl Read {
 
     /// Reads from the next copy after an error; fails when there is none. May sleep.
     fn retry(mut fan: Fan<Self>) {
-        let Some(place) = fan.next_copy() else {
+        let live = fan.live.clone();
+        let Some(mirror) = live.personality().mirror() else {
+            return fan.complete(Status::IO_ERROR);
+        };
+        let Some(copy) = fan.next_copy(mirror) else {
             pr_err!(
                 "unrecoverable I/O read error for block {}\n",
                 fan.start.get()
             );
             return fan.complete(Status::IO_ERROR);
         };
-        let live = fan.live.clone();
-        let seat = live
-            .personality()
-            .mirror()
-            .and_then(|mirror| mirror.seat(place));
-        let Some(seat) = seat else {
-            return fan.complete(Status::IO_ERROR);
-        };
         pr_info!(
             "redirecting sector {} to {}\n",
             fan.start.get(),
-            Text(seat.member.device().name())
+            Text(copy.seat.member.device().name())
         );
         fan.clear_legs();
-        fan.now = place;
-        if let Some(mirror) = live.personality().mirror() {
-            // A worker may wait.
-            let _ = mirror.await_behind(place, fan.start, fan.length, Wait::Yes);
-        }
-        send(fan, place, FailFast::No);
+        fan.now = copy.seat.place;
+        // A worker may wait.
+        let _ = mirror.await_behind(copy.seat, fan.start, fan.length, Wait::Yes);
+        send(fan, copy, FailFast::No);
     }
 }
 
 /// Submits a read to the copy it is to be read from.
-fn send(mut fan: Fan<Read>, place: Place, fail_fast: FailFast) {
-    let live = fan.live.clone();
-    let mirror = live.personality().mirror();
-    let Some(copy) = mirror.and_then(|mirror| fan.located(mirror, place)) else {
-        return fan.complete(Status::IO_ERROR);
-    };
+fn send(mut fan: Fan<Read>, copy: Located<'_>, fail_fast: FailFast) {
     let leg = Copy {
         member: copy.seat.member.clone(),
-        place,
+        place: copy.seat.place,
         at: copy.at,
         length: fan.length,
     };
@@ -246,25 +228,29 @@ impl Mirror {
         let end = start.saturating_add(length);
         let order = read_order(end, live.tracking().resynced(), RemoteResync::Elsewhere);
         let wait = bio.wait();
-        let choice = match self.choose_settled(live, start, length, order, wait) {
+        let Choice {
+            copy,
+            length,
+            fail_fast,
+        } = match self.choose_settled(live, start, length, order, wait) {
             Ok(choice) => choice,
             Err(error) => return bio.end(error.into()),
         };
-        let Some(bio) = fit(bio, choice.length) else {
+        let Some(bio) = fit(bio, length) else {
             return;
         };
-        if let Err(error) = self.await_behind(choice.place, start, choice.length, wait) {
+        if let Err(error) = self.await_behind(copy.seat, start, length, wait) {
             return bio.end(error.into());
         }
         let read = Read {
             live: live.clone(),
             start,
-            length: choice.length,
-            first: choice.place,
-            now: choice.place,
+            length,
+            first: copy.seat.place,
+            now: copy.seat.place,
         };
         match self.reads.alloc(bio, read, wait) {
-            Ok(fan) => send(fan, choice.place, choice.fail_fast),
+            Ok(fan) => send(fan, copy, fail_fast),
             Err((bio, _)) => bio.end(Status::AGAIN),
         }
     }
@@ -272,9 +258,9 @@ impl Mirror {
     /// A slow member may not have yet what was acknowledged: waits until it has what is read. May sleep if it may wait;
     /// `EAGAIN` when it must not and would.
     #[inline]
-    fn await_behind(&self, place: Place, start: Sector, length: Sectors, wait: Wait) -> Result {
-        let slow = |seat: &Seat| seat.member.reads() == Reads::WriteMostly;
-        let (Some(serial), true) = (&self.serial, self.seat(place).is_some_and(slow)) else {
+    fn await_behind(&self, seat: &Seat, start: Sector, length: Sectors, wait: Wait) -> Result {
+        let is_slow = seat.member.reads() == Reads::WriteMostly;
+        let (Some(serial), true) = (&self.serial, is_slow) else {
             return Ok(());
         };
         SectorRange::new(start, length).map_or(Ok(()), |range| serial.await_behind(range, wait))
@@ -289,7 +275,7 @@ impl Mirror {
         length: Sectors,
         order: ReadOrder,
         wait: Wait,
-    ) -> Result<Choice> {
+    ) -> Result<Choice<Located<'_>>> {
         loop {
             if let Some(choice) = self.choose(start, length, order) {
                 return Ok(choice);

@@ -2,7 +2,7 @@
 
 //! The members of a mirror at work, and what read balancing must know of them.
 
-use super::super::Seated;
+use super::{super::Seated, walk::Located};
 use crate::member::{bad_blocks::Known, marks::Mark, Health, Member};
 use kernel::sync::{
     atomic::{Atomic, Relaxed},
@@ -55,6 +55,7 @@ impl Seat {
     }
 
     /// Where a sector of its data lies on the device.
+    #[inline]
     pub(super) fn on_device(&self, sector: Sector) -> Sector {
         self.offset.saturating_add(Sectors::new(sector.get()))
     }
@@ -82,16 +83,17 @@ impl Seat {
         }
     }
 
-    /// The seat as one that could be read from `start`; `None` when its member has failed.
-    pub(super) fn candidate(&self, start: Sector, length: Sectors) -> Option<Candidate> {
+    /// The copy of its member that begins at `at`, as one to be read; `None` when the member has failed.
+    #[inline]
+    pub(super) fn candidate(&self, at: Sector, length: Sectors) -> Option<Candidate<Located<'_>>> {
         if self.member.health() != Health::Working {
             return None;
         }
         Some(Candidate {
-            place: self.place,
-            start,
+            copy: Located { seat: self, at },
+            start: at,
             valid_below: self.member.valid_below(),
-            bad: match self.known(start, length) {
+            bad: match self.known(at, length) {
                 Known::Good => None,
                 Known::Recorded(bad) | Known::Unrecorded(bad) => Some(bad),
             },
@@ -103,6 +105,7 @@ impl Seat {
         })
     }
 
+    #[inline]
     fn stream(&self) -> Stream {
         let (start, end) = (self.stream.load(Relaxed), self.head.load(Relaxed));
         match end.checked_sub(start) {
@@ -112,6 +115,7 @@ impl Seat {
     }
 
     /// The seat as one to be written from `start`; `None` when its failure is known to all.
+    #[inline]
     pub(super) fn write_target(&self, start: Sector, length: Sectors) -> Option<WriteTarget> {
         let gate = match self.member.health() {
             Health::Failed => return None,
@@ -129,6 +133,7 @@ impl Seat {
 
     /// The bad blocks that a write heeds. Those of a member that has not failed a write are written over, which may
     /// heal them.
+    #[inline]
     fn heeded(&self, start: Sector, length: Sectors) -> BadBlocks {
         if !self.member.has(Mark::WriteError) {
             return BadBlocks::None;
@@ -141,6 +146,7 @@ impl Seat {
     }
 
     /// Whether a write leaves it out: all of it is bad, and that is recorded.
+    #[inline]
     pub(super) fn is_left_out(&self, start: Sector, length: Sectors) -> bool {
         match self.heeded(start, length) {
             BadBlocks::Recorded(bad) => {
@@ -151,6 +157,7 @@ impl Seat {
     }
 
     /// Whether writes to it wait: for its failure to be recorded, or for whoever blocked it.
+    #[inline]
     pub(super) fn is_blocked(&self) -> bool {
         match self.member.health() {
             Health::Working => self.member.has(Mark::Blocked),
@@ -183,6 +190,7 @@ impl Seat {
     }
 
     /// A read begins.
+    #[inline]
     pub(super) fn read_starts(&self, start: Sector, length: Sectors) {
         // Relaxed, and not together: a wrong guess costs time only.
         self.in_flight.fetch_add(1, Relaxed);
@@ -193,6 +201,7 @@ impl Seat {
     }
 
     /// A read has ended.
+    #[inline]
     pub(super) fn read_ends(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
     }
