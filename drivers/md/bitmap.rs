@@ -148,6 +148,14 @@ pub(crate) enum Hold {
     Pages(#[expect(dead_code, reason = "kept for its drop")] llbitmap::Inside),
 }
 
+/// A write that has begun.
+pub(crate) struct Started {
+    /// What is held until it ends.
+    pub(crate) hold: Hold,
+    /// Whether its marks were on media before it began, so that it need not wait.
+    pub(crate) on_media: bool,
+}
+
 /// One write-intent bitmap of one running array, covering the sectors that a resync walks over.
 ///
 /// Methods may sleep unless they say otherwise. None of them takes the configuration, which may be locked by the
@@ -163,7 +171,7 @@ pub(crate) trait Backend: Send + Sync {
     ///
     /// An error when they cannot be marked, so that the write must not happen, `EAGAIN` if it must not wait and would.
     /// Then nothing is marked.
-    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Hold>;
+    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Started>;
 
     /// Whether the marks of a write that was started are on media. Any context.
     fn is_on_media(&self, range: SectorRange) -> bool;
@@ -172,7 +180,7 @@ pub(crate) trait Backend: Send + Sync {
     fn end_write(&self, range: SectorRange, hold: Hold);
 
     /// As [`Backend::start_write`], for a discard.
-    fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
+    fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Started> {
         self.start_write(range, wait)
     }
 

@@ -18,7 +18,7 @@ mod pages;
 mod resize;
 
 use super::{
-    store::Store, Backend, Carrier, Conditions, Hold, Outcome, Setting, Stats, SyncAnswer,
+    store::Store, Backend, Carrier, Conditions, Hold, Outcome, Setting, Started, Stats, SyncAnswer,
 };
 use counters::Counters;
 use kernel::{
@@ -286,21 +286,20 @@ impl Backend for Classic {
         }
     }
 
-    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
-        let Some(chunks) = self.geometry.touched(range) else {
-            return Ok(Hold::None);
-        };
-        for (started, chunk) in chunks.iter().enumerate() {
+    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Started> {
+        let chunks = self.geometry.touched(range);
+        let each = || chunks.iter().flat_map(|span| span.iter());
+        for (started, chunk) in each().enumerate() {
             let result = self.start_chunk(chunk, wait);
             if result.is_err() {
-                chunks
-                    .iter()
-                    .take(started)
-                    .for_each(|chunk| self.end_chunk(chunk));
+                each().take(started).for_each(|chunk| self.end_chunk(chunk));
             }
             result?;
         }
-        Ok(Hold::None)
+        Ok(Started {
+            hold: Hold::None,
+            on_media: self.is_on_media(range),
+        })
     }
 
     fn is_on_media(&self, range: SectorRange) -> bool {

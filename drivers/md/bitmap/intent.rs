@@ -2,10 +2,10 @@
 
 //! The intent to write, as a value: it permits the write, and its drop ends it.
 
-use super::{Backend, Hold};
+use super::{Backend, Started};
 use crate::array::live::Live;
 use kernel::prelude::*;
-use kernel_ext::{alloc::mempool::Wait, sync::gated::Entered};
+use kernel_ext::alloc::mempool::Wait;
 use md_core::units::SectorRange;
 
 /// What a write does to the chunks it covers.
@@ -17,90 +17,99 @@ pub(crate) enum Intent {
     Discard,
 }
 
-/// The right to write a range. Dropping it ends the write for the bitmap, which may happen in an interrupt.
+/// The right to write a range. Dropping it ends the write for the bitmap, and then gives up `pass`, which keeps the
+/// array as it is meanwhile. That may happen in an interrupt.
 #[must_use = "a write without its intent is not in the bitmap"]
-pub(crate) struct WriteIntent(Option<Held>);
-
-/// A write that the bitmap of an array knows of.
-struct Held {
-    live: Entered<Live>,
-    range: SectorRange,
-    intent: Intent,
-    hold: Hold,
-    /// What protects it was on media before it began.
-    protected: bool,
+pub(crate) struct WriteIntent<P: AsRef<Live>> {
+    marked: Option<Marked>,
+    pass: P,
 }
 
-impl WriteIntent {
+/// A write that the bitmap of an array knows of.
+struct Marked {
+    range: SectorRange,
+    intent: Intent,
+    started: Started,
+}
+
+impl<P: AsRef<Live>> WriteIntent<P> {
     /// Marks the chunks of `range`, in sectors of what a resync walks over. Nothing to do for an array without bitmap.
     /// May sleep if it may wait; `EAGAIN` when it must not and would.
     #[inline]
-    pub(crate) fn begin(
-        live: &Entered<Live>,
-        range: SectorRange,
-        intent: Intent,
-        wait: Wait,
-    ) -> Result<Self> {
-        match live.bitmap() {
-            None => Ok(Self(None)),
-            Some(bitmap) => Self::mark(live, bitmap, range, intent, wait),
-        }
+    pub(crate) fn begin(pass: P, range: SectorRange, intent: Intent, wait: Wait) -> Result<Self> {
+        let live = pass.as_ref();
+        let marked = match live.bitmap() {
+            None => None,
+            Some(bitmap) => Some(Marked::begin(live, bitmap, range, intent, wait)?),
+        };
+        Ok(Self { marked, pass })
     }
 
-    fn mark(
-        live: &Entered<Live>,
-        bitmap: &dyn Backend,
-        range: SectorRange,
-        intent: Intent,
-        wait: Wait,
-    ) -> Result<Self> {
-        let hold = match intent {
-            Intent::Write => bitmap.start_write(range, wait)?,
-            Intent::Discard => bitmap.start_discard(range, wait)?,
-        };
-        if bitmap.conditions().take_thread_call() {
-            live.wake_thread();
-        }
-        Ok(Self(Some(Held {
-            live: live.clone(),
-            range,
-            intent,
-            hold,
-            protected: bitmap.is_on_media(range),
-        })))
+    /// What keeps the array as it is.
+    #[inline]
+    pub(crate) fn pass(&self) -> &P {
+        &self.pass
     }
 
     /// Whether what protects the write is on media, so that it may be submitted. Once true it stays so. Any context.
     #[inline]
     pub(crate) fn is_on_media(&self) -> bool {
-        self.0.as_ref().is_none_or(Held::is_on_media)
+        let Some(marked) = &self.marked else {
+            return true;
+        };
+        let bitmap = self.pass.as_ref().bitmap();
+        marked.started.on_media || bitmap.is_none_or(|bitmap| bitmap.is_on_media(marked.range))
     }
 }
 
-impl Held {
+impl Marked {
     #[inline]
-    fn is_on_media(&self) -> bool {
-        self.protected
-            || self
-                .live
-                .bitmap()
-                .is_none_or(|bitmap| bitmap.is_on_media(self.range))
+    fn begin(
+        live: &Live,
+        bitmap: &dyn Backend,
+        range: SectorRange,
+        intent: Intent,
+        wait: Wait,
+    ) -> Result<Self> {
+        let started = match intent {
+            Intent::Write => bitmap.start_write(range, wait)?,
+            Intent::Discard => bitmap.start_discard(range, wait)?,
+        };
+        answer_call(live, bitmap);
+        Ok(Self {
+            range,
+            intent,
+            started,
+        })
     }
-}
 
-impl Drop for Held {
-    fn drop(&mut self) {
+    fn end(self, live: &Live) {
         // The bitmap of a running array changes only while nobody has entered, so it is the one that began it.
-        let Some(bitmap) = self.live.bitmap() else {
+        let Some(bitmap) = live.bitmap() else {
             return;
         };
-        let hold = core::mem::take(&mut self.hold);
+        let hold = self.started.hold;
         match self.intent {
             Intent::Write => bitmap.end_write(self.range, hold),
             Intent::Discard => bitmap.end_discard(self.range, hold),
         }
-        if bitmap.conditions().take_thread_call() {
-            self.live.wake_thread();
+        answer_call(live, bitmap);
+    }
+}
+
+/// Wakes the array's thread if the bitmap has something for it.
+#[inline]
+fn answer_call(live: &Live, bitmap: &dyn Backend) {
+    if bitmap.conditions().take_thread_call() {
+        live.wake_thread();
+    }
+}
+
+impl<P: AsRef<Live>> Drop for WriteIntent<P> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(marked) = self.marked.take() {
+            marked.end(self.pass.as_ref());
         }
     }
 }

@@ -18,7 +18,9 @@ mod load;
 mod page;
 mod pass;
 
-use super::{store::Store, Backend, Carrier, Conditions, Hold, Outcome, Stats, SyncAnswer};
+use super::{
+    store::Store, Backend, Carrier, Conditions, Hold, Outcome, Started, Stats, SyncAnswer,
+};
 use core::{num::NonZeroU32, ops::Range};
 use daemon::Daemon;
 use kernel::{
@@ -50,9 +52,19 @@ use page::{Asked, Page, Unit};
 const BARRIER_IDLE: u32 = 5;
 
 /// The pages that a write is inside of.
-pub(crate) struct Inside {
-    _first: Guard,
-    _rest: KVec<Guard>,
+pub(crate) enum Inside {
+    /// One, as most writes are.
+    One(#[expect(dead_code, reason = "kept for its drop")] Guard),
+    /// Any number.
+    Several(#[expect(dead_code, reason = "kept for its drop")] KVec<Guard>),
+}
+
+/// What came of going inside.
+struct Entered {
+    inside: Inside,
+    asked: Asked,
+    /// Media have what was done to the cells.
+    settled: bool,
 }
 
 /// A lockless bitmap at work. Dropping it stops its daemon.
@@ -117,8 +129,8 @@ impl Core {
     #[inline]
     fn one_page(&self, span: ChunkSpan) -> Option<(&Page, Range<usize>)> {
         let (page, first) = self.place(span.first())?;
-        let (other, last) = self.place(span.last())?;
-        core::ptr::eq(page, other).then_some((page, first..last + 1))
+        let end = first.checked_add(usize::try_from(span.chunks()).ok()?)?;
+        page.holds(end).then_some((page, first..end))
     }
 
     /// Does `action` to the cells of a run of chunks.
@@ -130,6 +142,7 @@ impl Core {
     }
 
     /// The page and the byte of a chunk.
+    #[inline]
     fn place(&self, chunk: BitmapChunk) -> Option<(&Page, usize)> {
         let place = self.geometry.place(chunk)?;
         let page = self.pages.get(usize::try_from(place.page.0).ok()?)?;
@@ -144,48 +157,50 @@ impl Core {
     /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them, if
     /// it may wait; `EAGAIN` when it must not and would, or `span` has several.
     #[inline]
-    fn enter(&self, span: ChunkSpan, action: CellAction, wait: Wait) -> Result<(Inside, Asked)> {
+    fn enter(&self, span: ChunkSpan, action: CellAction, wait: Wait) -> Result<Entered> {
         let (page, range) = match (self.one_page(span), wait) {
             (Some(one), _) => one,
             (None, Wait::Yes) => return self.enter_all(span, action),
             (None, Wait::No) => return Err(EAGAIN),
         };
-        let first = match wait {
+        let inside = Inside::One(match wait {
             Wait::Yes => page.gate.enter_wait(),
             Wait::No => page.gate.enter().ok_or(EAGAIN)?,
-        };
+        });
         page.touch(self.busy_until());
-        let asked = self.act_inside(page, range, action);
-        let inside = Inside {
-            _first: first,
-            _rest: KVec::new(),
-        };
-        Ok((inside, asked))
+        let asked = self.act_inside(page, &range, action);
+        Ok(Entered {
+            inside,
+            asked,
+            settled: page.is_settled(&range, self.unit),
+        })
     }
 
     /// As [`Core::enter`], for any number of pages, in their order, as the daemon takes them.
-    fn enter_all(&self, span: ChunkSpan, action: CellAction) -> Result<(Inside, Asked)> {
+    fn enter_all(&self, span: ChunkSpan, action: CellAction) -> Result<Entered> {
         let _no_io = NoIo::enter();
-        let (until, mut rest, mut asked) = (self.busy_until(), KVec::new(), Asked::NOTHING);
+        let (until, mut pages, mut asked) = (self.busy_until(), KVec::new(), Asked::NOTHING);
+        let mut settled = true;
         for (page, range) in self.each(span) {
-            rest.push(page.gate.enter_wait(), GFP_KERNEL)?;
+            pages.push(page.gate.enter_wait(), GFP_KERNEL)?;
             page.touch(until);
-            asked = asked.and(self.act_inside(page, range, action));
+            asked = asked.and(self.act_inside(page, &range, action));
+            settled &= page.is_settled(&range, self.unit);
         }
-        let inside = Inside {
-            _first: rest.pop().ok_or(EINVAL)?,
-            _rest: rest,
-        };
-        Ok((inside, asked))
+        Ok(Entered {
+            inside: Inside::Several(pages),
+            asked,
+            settled,
+        })
     }
 
     /// Does `action` to cells of a page that the caller is inside of. Without a lock for a write that needs no change.
     #[inline]
-    fn act_inside(&self, page: &Page, range: Range<usize>, action: CellAction) -> Asked {
+    fn act_inside(&self, page: &Page, range: &Range<usize>, action: CellAction) -> Asked {
         if action == CellAction::StartWrite && range.clone().all(|at| page.is_marked(at)) {
             return Asked::NOTHING;
         }
-        page.act(range, action, &self.env(), self.unit)
+        page.act(range.clone(), action, &self.env(), self.unit)
     }
 
     /// Writes all that is due, and waits for it. May sleep; not for who submits I/O of the array.
@@ -258,15 +273,22 @@ impl Lockless {
         }
     }
 
-    fn start(&self, span: Option<ChunkSpan>, action: CellAction, wait: Wait) -> Result<Hold> {
+    #[inline]
+    fn start(&self, span: Option<ChunkSpan>, action: CellAction, wait: Wait) -> Result<Started> {
         let Some(span) = span else {
-            return Ok(Hold::None);
+            return Ok(Started {
+                hold: Hold::None,
+                on_media: true,
+            });
         };
-        let (inside, asked) = self.core.enter(span, action, wait)?;
-        if asked != Asked::NOTHING {
-            self.answer(asked);
+        let entered = self.core.enter(span, action, wait)?;
+        if entered.asked != Asked::NOTHING {
+            self.answer(entered.asked);
         }
-        Ok(Hold::Pages(inside))
+        Ok(Started {
+            hold: Hold::Pages(entered.inside),
+            on_media: entered.settled,
+        })
     }
 }
 
@@ -283,7 +305,7 @@ impl Backend for Lockless {
         Some(self)
     }
 
-    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
+    fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Started> {
         let span = self.core.geometry.touched(range);
         self.start(span, CellAction::StartWrite, wait)
     }
@@ -304,9 +326,14 @@ impl Backend for Lockless {
         drop(hold);
     }
 
-    fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Hold> {
+    fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Started> {
         let span = self.core.geometry.covered(range);
-        self.start(span, CellAction::Discard, wait)
+        let started = self.start(span, CellAction::Discard, wait)?;
+        // It may touch more chunks than it covers.
+        Ok(Started {
+            on_media: self.is_on_media(range),
+            ..started
+        })
     }
 
     fn write_out(&self) -> Result {
@@ -376,9 +403,9 @@ impl Backend for Lockless {
     fn mark_dirty(&self, first: u64, last: u64) -> Result {
         let span = ChunkSpan::new(BitmapChunk::new(first), BitmapChunk::new(last));
         let span = span.filter(|span| span.last().get() < self.core.geometry.chunks());
-        let hold = self.start(Some(span.ok_or(EINVAL)?), CellAction::StartWrite, Wait::Yes)?;
+        let started = self.start(Some(span.ok_or(EINVAL)?), CellAction::StartWrite, Wait::Yes)?;
         let result = self.write_out();
-        drop(hold);
+        drop(started);
         result
     }
 

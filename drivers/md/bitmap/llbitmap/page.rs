@@ -190,7 +190,14 @@ impl Page {
         self.held.clone()
     }
 
+    /// Whether its cells go on up to `end`.
+    #[inline]
+    pub(super) fn holds(&self, end: usize) -> bool {
+        end <= self.held.end
+    }
+
     /// The cell at a byte. Any context.
+    #[inline]
     pub(super) fn cell(&self, at: usize) -> Cell {
         Cell::parse(self.cells.load(at)).cell
     }

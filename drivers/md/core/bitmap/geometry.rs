@@ -174,6 +174,11 @@ impl ChunkSpan {
         BitmapChunk::new(self.last)
     }
 
+    /// How many they are.
+    pub const fn chunks(self) -> u64 {
+        self.last.saturating_sub(self.first).saturating_add(1)
+    }
+
     /// Its chunks in order.
     pub fn iter(self) -> impl Iterator<Item = BitmapChunk> {
         (self.first..=self.last).map(BitmapChunk::new)
@@ -351,6 +356,7 @@ impl Geometry {
     }
 
     /// The chunks a write to `range` touches; `None` when it lies wholly beyond the data.
+    #[inline]
     pub fn touched(&self, range: SectorRange) -> Option<ChunkSpan> {
         let first = self.chunk_of(range.start())?;
         let end = range.end().get().min(self.data.get());
@@ -380,6 +386,7 @@ impl Geometry {
     }
 
     /// Where the cell of `chunk` is; `None` beyond the last chunk.
+    #[inline]
     pub fn place(&self, chunk: BitmapChunk) -> Option<CellPlace> {
         if chunk.get() >= self.chunks {
             return None;

@@ -155,8 +155,16 @@ impl WritePass {
     }
 
     /// The level at work.
+    #[inline]
     pub(super) fn mirror(&self) -> Option<&Mirror> {
         self.live.personality().mirror()
+    }
+}
+
+impl AsRef<Live> for WritePass {
+    #[inline]
+    fn as_ref(&self) -> &Live {
+        &self.live
     }
 }
 

@@ -81,10 +81,10 @@ impl Mirror {
         let Some(bio) = fit(bio, stripes.length) else {
             return;
         };
-        let Ok(intent) = intent_of(live, &bio) else {
+        let Ok(intent) = intent_of(pass, &bio) else {
             return bio.end(Status::IO_ERROR);
         };
-        let write = Write::new(intent, pass, writing);
+        let write = Write::new(intent, writing, None);
         match pool.alloc(bio, write, Wait::Yes) {
             Ok(mut fan) => match self.add_runs(&mut fan, stripes) {
                 Ok(()) => self.submit_marked(fan),

@@ -27,7 +27,7 @@ pub(super) fn narrow(mut fan: Fan<Write>) -> Fan<Write> {
         if leg.status().is_ok() || copy.member.health() != Health::Working {
             continue;
         }
-        let Some(seat) = fan.pass.mirror().and_then(|mirror| mirror.seat(copy.place)) else {
+        let Some(seat) = fan.mirror().and_then(|mirror| mirror.seat(copy.place)) else {
             continue;
         };
         let whole = fan.data().is_some_and(|data| rewrite(data, seat, copy));

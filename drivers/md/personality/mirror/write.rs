@@ -27,7 +27,7 @@ use super::{
 use crate::{
     array::{live::Live, tracking::Writing},
     bitmap::{Intent, WriteIntent},
-    member::{marks::Mark, Health},
+    member::{marks::Mark, Health, Member},
 };
 use kernel::{
     prelude::*,
@@ -53,11 +53,10 @@ use md_core::{
     units::{Sector, SectorRange, Sectors},
 };
 
-/// A write under way. Fields are dropped in this order: the bitmap may forget it and the bucket is left before the
-/// array may become clean.
+/// A write under way. Fields are dropped in this order: the bitmap forgets it and the bucket is left before the array
+/// may become clean.
 pub(crate) struct Write {
-    intent: WriteIntent,
-    pub(super) pass: WritePass,
+    intent: WriteIntent<WritePass>,
     _writing: Writing,
     /// What others wait for, if they do.
     ticket: Option<Ticket>,
@@ -111,7 +110,7 @@ impl Request for Write {
             let status = outcome(&fan);
             return fan.complete(status);
         };
-        let live = fan.pass.live().clone();
+        let live = fan.live().clone();
         match live.personality().mirror() {
             Some(mirror) => mirror.failures.park_torn(fan, &member),
             None => fan.complete(Status::IO_ERROR),
@@ -122,7 +121,13 @@ impl Request for Write {
 impl Write {
     /// The running array.
     pub(super) fn live(&self) -> &Entered<Live> {
-        self.pass.live()
+        self.intent.pass().live()
+    }
+
+    /// The level at work.
+    #[inline]
+    pub(super) fn mirror(&self) -> Option<&Mirror> {
+        self.intent.pass().mirror()
     }
 
     /// The seat of a copy that was written where it was bad. Any context.
@@ -132,7 +137,7 @@ impl Write {
         if !copy.member.has_bad_blocks() {
             return None;
         }
-        let seat = self.pass.mirror()?.seat(copy.place)?;
+        let seat = self.mirror()?.seat(copy.place)?;
         seat.has_bad(copy.at, copy.length).then_some(seat)
     }
 
@@ -169,7 +174,7 @@ impl Write {
 
 /// How a write ended whose copies have: well, if one that can be read has it. A discard that no device wants is done.
 fn outcome(fan: &Fan<Write>) -> Status {
-    let (Some(mirror), Some(parent)) = (fan.pass.mirror(), fan.parent()) else {
+    let (Some(mirror), Some(parent)) = (fan.mirror(), fan.parent()) else {
         return Status::IO_ERROR;
     };
     if parent.op() == Op::Discard || fan.rescued {
@@ -193,23 +198,20 @@ fn outcome(fan: &Fan<Write>) -> Status {
 }
 
 impl Write {
-    /// A write in its bucket, whose chunks are marked.
-    pub(super) fn new(intent: WriteIntent, pass: WritePass, writing: Writing) -> Self {
+    /// A write in its bucket, whose chunks are marked. Others wait for it if it has a ticket.
+    pub(super) fn new(
+        intent: WriteIntent<WritePass>,
+        writing: Writing,
+        ticket: Option<Ticket>,
+    ) -> Self {
         Self {
             intent,
-            pass,
             _writing: writing,
-            ticket: None,
+            ticket,
             safe: Atomic::new(false),
             torn: Atomic::new(false),
             rescued: false,
         }
-    }
-
-    /// Others wait for it.
-    fn with_ticket(mut self, ticket: Option<Ticket>) -> Self {
-        self.ticket = ticket;
-        self
     }
 
     /// Whether it may end before slow members have it.
@@ -228,10 +230,7 @@ impl Write {
         let copy = leg.target();
         let end = copy.at.saturating_add(copy.length);
         let ended = ending(leg.status(), leg.flags());
-        let seat = self
-            .pass
-            .mirror()
-            .and_then(|mirror| mirror.seat(copy.place));
+        let seat = self.mirror().and_then(|mirror| mirror.seat(copy.place));
         if seat.is_some_and(|seat| makes_safe(ended, end, seat.member.valid_below())) {
             // The count of what is under way orders this before the look at it.
             self.safe.store(true, Relaxed);
@@ -276,11 +275,11 @@ impl Mirror {
             Ok(ticket) => ticket,
             Err(error) => return bio.end(refusal(error)),
         };
-        let intent = match intent_of(live, &bio) {
+        let intent = match intent_of(pass, &bio) {
             Ok(intent) => intent,
             Err(error) => return bio.end(refusal(error)),
         };
-        let write = Write::new(intent, pass, writing).with_ticket(ticket);
+        let write = Write::new(intent, writing, ticket);
         match self.writes.alloc(bio, write, wait) {
             Ok(fan) => self.send(copied(fan), start),
             Err((bio, _)) => bio.end(Status::AGAIN),
@@ -386,8 +385,6 @@ impl Mirror {
         let Some((copies, _)) = self.copies(start, length) else {
             return fan.complete(Status::IO_ERROR);
         };
-        let working = copies.clone().filter(|copy| copy.is_valid(length));
-        let working = working.fold(0_u32, |count, _| count.saturating_add(1));
         for copy in copies {
             let member = &copy.seat.member;
             let ignores = discard && member.device().max_discard_sectors() == 0;
@@ -413,9 +410,7 @@ impl Mirror {
                     leg.set_sector(copy.on_device().get());
                     // Either all members take it or none.
                     leg.clear_flags(Flags::NOWAIT);
-                    if member.has(Mark::FailFast)
-                        && write_fail_fast(FailFast::Yes, member.reads(), working) == FailFast::Yes
-                    {
+                    if member.has(Mark::FailFast) && self.may_give_up(member, start, length) {
                         leg.add_flags(Flags::FAILFAST);
                     }
                 }
@@ -423,6 +418,17 @@ impl Mirror {
             }
         }
         self.submit_marked(fan);
+    }
+
+    /// Whether a member marked failfast may give up a write early.
+    #[cold]
+    fn may_give_up(&self, member: &Member, start: Sector, length: Sectors) -> bool {
+        let copies = self.copies(start, length).into_iter();
+        let working = copies
+            .flat_map(|(copies, _)| copies)
+            .filter(|copy| copy.is_valid(length))
+            .fold(0_u32, |count, _| count.saturating_add(1));
+        write_fail_fast(FailFast::Yes, member.reads(), working) == FailFast::Yes
     }
 
     /// Submits a write when its chunks are marked on media.
@@ -464,14 +470,14 @@ fn refusal(error: Error) -> Status {
 }
 
 /// Has the bitmap mark the chunks of a write. May sleep if the bio may wait; `EAGAIN` when it must not and would.
-pub(super) fn intent_of(live: &Entered<Live>, bio: &Bio) -> Result<WriteIntent> {
+pub(super) fn intent_of(pass: WritePass, bio: &Bio) -> Result<WriteIntent<WritePass>> {
     let length = Sectors::new(u64::from(bio.sectors()));
     let range = SectorRange::new(Sector::new(bio.sector()), length).ok_or(EINVAL)?;
     let intent = match bio.op() {
         Op::Discard => Intent::Discard,
         _ => Intent::Write,
     };
-    WriteIntent::begin(live, range, intent, bio.wait())
+    WriteIntent::begin(pass, range, intent, bio.wait())
 }
 
 /// Copies the data of a write that lags. Without memory for it the write ends when all members have it. May sleep.
