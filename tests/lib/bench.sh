@@ -9,9 +9,14 @@
 #   bench.sh memory                  of an idle raid1 and of a write in flight in it
 #   bench.sh profile ROW WORKLOAD    where the instructions of one cell go
 #
-# BITMAP: none, internal, lockless. `clean` arrays are made with --assume-clean; `new` ones are resynced first, except
-# where the bitmap makes that unnecessary: there every first write to a chunk is one to a new chunk.
+# BITMAP: none, internal, lockless. `clean` arrays are made with --assume-clean, and written to before the first cell, so
+# that their chunks are marked; `new` ones are resynced first, except where the bitmap makes that unnecessary, and have a
+# cell of writes each of which is the first in its chunk.
 # A row that the driver cannot make is left out.
+#
+# The clock of the guest runs ahead while its CPU waits for a file of this machine, and what udev does about a disk that
+# was written to takes the CPU away from a cell. So programs are run once before the first cell, and udev does nothing
+# during one.
 
 set -u
 MEMBERS=4
@@ -19,31 +24,45 @@ MEMBER_KIB=131072
 RUNTIME=1 # seconds a cell
 MD=/sys/block/md0/md
 
-# fio_args WORKLOAD: one cell.
+# fio_args WORKLOAD SECONDS: one cell. Of a write that is first in its chunk there are as many as there are chunks.
 fio_args() {
-    local op=$1 bs=4k depth=16
-    case $op in
-    read | write) bs=1M depth=4 ;;
+    local timed="--time_based --runtime=$2"
+    case $1 in
+    read | write) echo "--rw=$1 --bs=1M --iodepth=4 $timed" ;;
+    first) echo "--rw=write:60k --bs=4k --iodepth=16" ;;
+    *) echo "--rw=$1 --bs=4k --iodepth=16 $timed" ;;
     esac
-    echo "--rw=$op --bs=$bs --iodepth=$depth"
+}
+
+# run WORKLOAD DEVICE SECONDS: its operations a second.
+run() {
+    # shellcheck disable=SC2046 # several words
+    fio --name=cell --filename="$2" --direct=1 --ioengine=libaio --norandommap --randrepeat=1 --gtod_reduce=1 \
+        --output-format=json $(fio_args "$1" "$3") |
+        jq '.jobs[0] | (.read.total_ios + .write.total_ios) / (.read.runtime + .write.runtime) * 1000 | floor'
 }
 
 # cell LEVEL BITMAP CLEAN WORKLOAD DEVICE
 cell() {
     local value
-    # shellcheck disable=SC2046 # several words
-    value=$(fio --name=cell --filename="$5" --direct=1 --ioengine=libaio --time_based --runtime="$RUNTIME" \
-        --norandommap --randrepeat=1 --gtod_reduce=1 --output-format=json $(fio_args "$4") |
-        jq '.jobs[0] | (.read.iops + .write.iops) | floor') || return
-    echo "@@cell $1 $2 $3 $4 $value io/s"
+    udevadm settle
+    udevadm control --stop-exec-queue
+    value=$(run "$4" "$5" "$RUNTIME")
+    udevadm control --start-exec-queue
+    [[ -z $value ]] || echo "@@cell $1 $2 $3 $4 $value io/s"
 }
 
 members() {
     modprobe brd rd_nr=$MEMBERS rd_size=$MEMBER_KIB max_part=0
-    local n
+    local n op
     for ((n = 0; n < MEMBERS; n++)); do
         dd if=/dev/zero of=/dev/ram$n bs=1M count=$((MEMBER_KIB / 1024)) oflag=direct status=none
     done
+    for op in randwrite randread write read first; do
+        run $op /dev/ram0 100ms >/dev/null
+    done
+    create raid1 none clean
+    destroy
 }
 
 # create LEVEL BITMAP CLEAN
@@ -78,10 +97,12 @@ destroy() {
     udevadm settle
 }
 
-# resync LEVEL: throughput of a whole resync, the median of three.
+# resync LEVEL: throughput of a whole resync, the median of three. udev does nothing meanwhile.
 resync() {
     local start end size values=()
     create "$1" none clean || return
+    udevadm settle
+    udevadm control --stop-exec-queue
     size=$(cat $MD/component_size)
     for _ in 1 2 3; do
         echo frozen >$MD/sync_action
@@ -94,13 +115,14 @@ resync() {
         end=$(date +%s%N)
         values+=($((size * 1000000000 / 1024 / (end - start))))
     done
+    udevadm control --start-exec-queue
     destroy
     echo "@@cell $1 none clean resync $(printf '%s\n' "${values[@]}" | sort -n | sed -n 2p) MiB/s"
 }
 
 # row LEVEL BITMAP CLEAN
 row() {
-    local op device=/dev/ram0
+    local op ops=(randwrite randread write read) device=/dev/ram0
     if [[ $1 != raw ]]; then
         device=/dev/md0
         create "$1" "$2" "$3" || {
@@ -109,8 +131,12 @@ row() {
             return
         }
     fi
-    for op in randwrite randread write read; do
-        cell "$1" "$2" "$3" $op $device
+    case $3 in
+    new) ops=(first "${ops[@]}") ;;
+    *) run randwrite $device 300ms >/dev/null ;;
+    esac
+    for op in "${ops[@]}"; do
+        cell "$1" "$2" "$3" "$op" $device
     done
     [[ $1 == raw ]] || destroy
 }
@@ -138,12 +164,13 @@ used() {
     awk '/^(Slab|KernelStack|PageTables|Percpu|VmallocUsed):/ { sum += $2 } END { print sum }' /proc/meminfo
 }
 
+# idle_memory BITMAP
 idle_memory() {
     local n before after
     local -r arrays=8
     modprobe brd rd_nr=$((2 * arrays)) rd_size=8192 max_part=0
     for ((n = 0; n < arrays; n++)); do
-        array "$n" create
+        array "$n" create "$1"
         mdadm --quiet --stop /dev/md$n
     done
     before=$(used)
@@ -152,19 +179,19 @@ idle_memory() {
     done
     udevadm settle
     after=$(used)
-    echo "@@cell raid1 none clean idle-array $(((after - before) * 1024 / arrays)) bytes"
+    echo "@@cell raid1 $1 clean idle-array $(((after - before) * 1024 / arrays)) bytes"
     for ((n = 0; n < arrays; n++)); do
         mdadm --quiet --stop /dev/md$n
     done
     rmmod brd
 }
 
-# array N create|assemble
+# array N create|assemble [BITMAP]
 array() {
     local one=/dev/ram$((2 * $1)) two=/dev/ram$((2 * $1 + 1))
     case $2 in
     create)
-        mdadm --quiet --create /dev/md"$1" --run --assume-clean --bitmap=none --level=1 --raid-devices=2 $one $two
+        mdadm --quiet --create /dev/md"$1" --run --assume-clean --bitmap="$3" --level=1 --raid-devices=2 $one $two
         ;;
     assemble) mdadm --quiet --assemble /dev/md"$1" $one $two ;;
     esac
@@ -221,9 +248,9 @@ profile() {
     cell "$level" "${bitmap:-none}" "${clean:-clean}" "$2" $device
     # shellcheck disable=SC2046 # several words
     perf record --quiet -o /tmp/perf -a -e cpu-clock -F 20000 -- fio --name=cell --filename=$device --direct=1 \
-        --ioengine=libaio --time_based --runtime=2 --norandommap --randrepeat=1 --gtod_reduce=1 $(fio_args "$2") \
-        >/dev/null || return
-    perf report --stdio -i /tmp/perf --sort symbol --percent-limit 0.2 2>/dev/null | grep -v '^#' | grep .
+        --ioengine=libaio --norandommap --randrepeat=1 --gtod_reduce=1 $(fio_args "$2" 2) >/dev/null || return
+    perf report --stdio -i /tmp/perf --sort symbol --percent-limit 0.2 2>/dev/null | grep -v '^#' | grep . |
+        sed 's/[- ]*$//'
 }
 
 case $1 in
@@ -232,7 +259,9 @@ cells)
     cells "${@:3}"
     ;;
 memory)
-    idle_memory
+    for bitmap in none internal lockless; do
+        idle_memory $bitmap
+    done
     flight_memory
     ;;
 profile) profile "$2" "$3" ;;
