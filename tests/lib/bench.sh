@@ -9,9 +9,9 @@
 #   bench.sh memory                  of an idle raid1 and of a write in flight in it
 #   bench.sh profile ROW WORKLOAD    where the instructions of one cell go
 #
-# BITMAP: none, internal, lockless. `clean` arrays are made with --assume-clean, and written to before the first cell, so
-# that their chunks are marked; `new` ones are resynced first, except where the bitmap makes that unnecessary, and have a
-# cell of writes each of which is the first in its chunk.
+# BITMAP: none, internal, lockless. `clean` arrays are made with --assume-clean, and written to before the first cell,
+# so that their chunks are marked; `new` ones are resynced first, except where the bitmap makes that unnecessary, and
+# have a cell of writes each of which is the first in its chunk.
 # A row that the driver cannot make is left out.
 #
 # The clock of the guest runs ahead while its CPU waits for a file of this machine, and what udev does about a disk that
