@@ -53,7 +53,7 @@ copied() {
 }
 
 # marked: how many chunks media say may differ.
-marked() { mdadm -X /dev/vda | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
+marked() { mdadm -X "${now[0]}" | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
 
 # quiet: waits until no chunk is marked.
 quiet() {
@@ -95,9 +95,9 @@ create() {
 	for disk in "${DISKS[@]}"; do
 		if [[ $bitmap == lockless ]]; then
 			# What was never written is never made to agree, but a check compares it once its block is infected.
-			dd if=/dev/zero of="$disk" bs=1M oflag=direct status=none 2>/dev/null || true
+			dd if=/dev/zero of="$disk" bs=1M count=16 oflag=direct status=none
 		else
-			dd if=/dev/urandom of="$disk" bs=1M oflag=direct status=none 2>/dev/null || true
+			dd if=/dev/urandom of="$disk" bs=1M count=16 oflag=direct status=none
 		fi
 	done
 	[[ $bitmap != internal ]] || args=(--bitmap=internal --bitmap-chunk=64K)
@@ -105,13 +105,14 @@ create() {
 	mdadm --quiet --create /dev/md0 --run "${args[@]}" --level=10 --layout="$layout" --chunk="$chunk" --size=8192 \
 		--raid-devices="$members" "${now[@]}"
 	idle
+	# Whole ones.
 	CHUNKS=$(($(cat /sys/block/md0/size) / 128))
 	if [[ $bitmap == internal ]]; then
 		same "last_sync_action" resync "$(cat $MD/last_sync_action)"
 		same "location" +8 "$(cat $MD/bitmap/location)"
 	else
 		# Two of them in a block of the bitmap, and all in it count as written.
-		same "unwritten" "$CHUNKS" "$(sed -n 's/^unwritten //p' $LL/bits)"
+		same "unwritten" $((($(cat /sys/block/md0/size) + 127) / 128)) "$(sed -n 's/^unwritten //p' $LL/bits)"
 		copied "a new array" 0 $(($(written "${now[@]}") - before))
 	fi
 	write 0 1 2 70 71 $((CHUNKS / 2)) $((CHUNKS - 1))
@@ -240,8 +241,8 @@ while read -r layout members chunk bitmap first second; do
 done <<-'CASES'
 	n2 4 64 internal 3 0
 	n2 3 16 lockless 1 2
-	f2 4 64 lockless 0 3
-	f2 3 128 internal 2 0
+	f2 4 16 internal 0 3
+	f2 3 128 lockless 2 0
 	o2 5 16 internal 4 1
 	n3 4 32 lockless 2 1
 CASES
@@ -264,8 +265,9 @@ mdadm --quiet --stop /dev/md0
 mdadm --quiet --zero-superblock "${now[@]}"
 
 step "a bitmap comes and goes while the array is written to; sizes and levels stay while it is there"
+now=("${DISKS[@]:0:4}")
 mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=10 --layout=f2 --chunk=64 --size=8192 \
-	--raid-devices=4 "${DISKS[@]:0:4}"
+	--raid-devices=4 "${now[@]}"
 same location none "$(cat $MD/bitmap/location)"
 fio --name=load --filename=/dev/md0 --rw=randwrite --bs=4k --direct=1 --ioengine=libaio --iodepth=8 --time_based \
 	--runtime=60 --output=/tmp/fio.log &
