@@ -109,9 +109,6 @@ mdadm --quiet --assemble /dev/md0 /dev/vda /dev/mapper/slow
 same "backlog" 4 "$(cat $MD/bitmap/backlog)"
 same "resync" 0 "$(cat $MD/degraded)"
 same "the data" j "$(byte_at /dev/md0 4)"
-# So it is from the start on, without another word about the backlog.
-io 4:n:quick 4:o:slow
-drained
 
 step "one that fails after it was acknowledged is tried again block by block, and recorded as bad"
 io 4:k
