@@ -158,7 +158,8 @@ mod tests {
         // It is open again, for those who waited, too.
         drop(gate.enter_wait());
         drop(inside);
-        let suspension = gate.suspend(5)?;
+        // Closing it takes a grace period of RCU, which on a slow machine is long.
+        let suspension = gate.suspend(1000)?;
         assert!(gate.enter().is_none() && gate.is_empty());
         assert_eq!(gate.suspend(5).err(), Some(EBUSY));
         drop(suspension);
