@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --smp 2 --disk a:136M --disk b:136M
+# vm: --smp 2 --disk a:72M --disk b:72M
 #
 # A raid1 with a classic bitmap uses more or less of its members: the bitmap covers what there is, keeps what it knew,
 # and new space is marked.
@@ -42,12 +42,14 @@ checked() {
 	same "mismatches" 0 "$(cat $MD/mismatch_cnt)"
 }
 
-# Version, KiB of a chunk, KiB of a chunk after the array has grown: the bits of the last one do not fit otherwise.
-while read -r version chunk grown_chunk; do
+# Version, KiB of a chunk, KiB of a chunk after the array has grown, sectors kept for the bitmap: the bits of the last one
+# do not fit otherwise.
+while read -r version chunk grown_chunk space; do
 	step "version $version, chunks of $chunk KiB"
 	mdadm --quiet --create /dev/md0 --run --bitmap=internal --bitmap-chunk="${chunk}K" --metadata="$version" --level=1 \
 		--raid-devices=2 --size=20000 "${DISKS[@]}"
 	idle
+	[[ -z $space ]] || put "$space" $MD/bitmap/space
 	put 1 $MD/bitmap/time_base
 	dd if=/dev/urandom of=/dev/md0 bs=1M count=16 oflag=direct status=none
 	before=$(data 16)
@@ -111,7 +113,7 @@ while read -r version chunk grown_chunk; do
 done <<-'KINDS'
 	1.2 64 64
 	1.0 64 64
-	1.2 4 8
+	1.2 8 16 2
 KINDS
 
 step "with a lockless bitmap it is refused, and nothing changes"
