@@ -111,7 +111,6 @@ while read -r version chunk grown_chunk space; do
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock "${DISKS[@]}"
 done <<-'KINDS'
-	1.2 64 64
 	1.0 64 64
 	1.2 8 16 2
 KINDS
