@@ -42,7 +42,7 @@ checked() {
 	same "mismatches" 0 "$(cat $MD/mismatch_cnt)"
 }
 
-# Version, KiB of a chunk, KiB of a chunk after the array has grown, sectors kept for the bitmap: the bits of the last one
+# Version, KiB of a chunk, the same after the array has grown, sectors kept for the bitmap: with so few of them the bits
 # do not fit otherwise.
 while read -r version chunk grown_chunk space; do
 	step "version $version, chunks of $chunk KiB"
