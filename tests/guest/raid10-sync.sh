@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --smp 2 --disk a:24M --disk b:24M --disk c:24M --disk d:24M --disk e:24M --disk f:24M
+# vm: --smp 2 --disk a:24M --disk b:24M --disk c:24M --disk d:24M --disk e:24M --disk f:24M --timeout 1200
 #
 # The passes of a raid10: resync by array sector when it is new and after a crash, check and repair; recovery of two
 # members at once by their own sectors, under load, stopped and gone on with.
