@@ -139,10 +139,8 @@ pub(crate) struct Stats {
 }
 
 /// What a backend holds for a write under way besides its marks.
-#[derive(Default)]
 pub(crate) enum Hold {
     /// Nothing.
-    #[default]
     None,
     /// Pages of a lockless bitmap that the daemon stays out of.
     Pages(#[expect(dead_code, reason = "kept for its drop")] llbitmap::Inside),

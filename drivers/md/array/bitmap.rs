@@ -323,9 +323,7 @@ impl Config {
             None => bitmap::kind_on_media(name, self.carriers(offset, BitmapKind::Bitmap)?)?,
         };
         let bitmap = bitmap::create(kind, self.bitmap_setting(name, offset, data, kind)?)?;
-        bitmap
-            .conditions()
-            .set_health(self.health(), self.slots_health());
+        self.tell_health(&*bitmap);
         Ok(bitmap)
     }
 
@@ -365,9 +363,7 @@ impl Config {
         };
         let setting = self.bitmap_setting(name, offset, data, bitmap.kind())?;
         let resized = bitmap.resized(setting)?;
-        resized
-            .conditions()
-            .set_health(self.health(), self.slots_health());
+        self.tell_health(&*resized);
         Ok(Some(resized))
     }
 
@@ -414,10 +410,15 @@ impl Config {
             .as_ref()
             .and_then(|running| running.bitmap.as_ref());
         if let Some(bitmap) = bitmap {
-            let conditions = bitmap.conditions();
-            conditions.set_events(self.events);
-            conditions.set_health(self.health(), self.slots_health());
+            bitmap.conditions().set_events(self.events);
+            self.tell_health(&**bitmap);
         }
+    }
+
+    /// Tells a bitmap which members there are.
+    fn tell_health(&self, bitmap: &dyn Backend) {
+        let conditions = bitmap.conditions();
+        conditions.set_health(self.health(), self.slots_health());
     }
 
     /// Tells the bitmap which members it is on now, and which of them are in sync.

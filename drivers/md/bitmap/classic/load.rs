@@ -64,27 +64,12 @@ impl Classic {
             Freshness::Fresh => found.superblock.events_cleared,
             Freshness::Stale => events,
         };
-        let sleep = u64::from(found.superblock.daemon_sleep_s.get()).saturating_mul(1000);
-        let this = Arc::new(
-            Self {
-                conditions: Conditions::new(health, events),
-                counters: Counters::new(found.geometry)?,
-                geometry: found.geometry,
-                pages,
-                store,
-                superblock: KBox::pin_init(new_spinlock!(found.superblock), GFP_KERNEL)?,
-                cleared: Atomic::new(cleared.get()),
-                cleared_due: Atomic::new(false),
-                active: Atomic::new(false),
-                daemon_ran: Atomic::new(jiffies()),
-                daemon_sleep: Atomic::new(sleep),
-                overflow: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
-                checkpoint: Atomic::new(0),
-                backlog: Atomic::new(found.superblock.write_behind),
-                most_behind: Atomic::new(0),
-            },
-            GFP_KERNEL,
-        )?;
+        let superblock = BitmapSb {
+            events_cleared: cleared,
+            ..found.superblock
+        };
+        let conditions = Conditions::new(health, events);
+        let this = Self::made(conditions, found.geometry, pages, store, superblock)?;
         if found.freshness == Freshness::Stale {
             pr_warn!("{name}: the bitmap is out of date, everything is resynced\n");
             this.pages.set_all(this.geometry.chunks());
@@ -96,6 +81,37 @@ impl Classic {
         };
         this.take_bits(start)?;
         Ok(this)
+    }
+
+    /// A bitmap of these pages, as its superblock says; no chunk has a counter yet.
+    pub(super) fn made(
+        conditions: Conditions,
+        geometry: Geometry,
+        pages: Pages,
+        store: Store,
+        superblock: BitmapSb,
+    ) -> Result<Arc<Self>> {
+        let sleep = u64::from(superblock.daemon_sleep_s.get()).saturating_mul(1000);
+        Ok(Arc::new(
+            Self {
+                conditions,
+                counters: Counters::new(geometry)?,
+                geometry,
+                pages,
+                store,
+                superblock: KBox::pin_init(new_spinlock!(superblock), GFP_KERNEL)?,
+                cleared: Atomic::new(superblock.events_cleared.get()),
+                cleared_due: Atomic::new(false),
+                active: Atomic::new(false),
+                daemon_ran: Atomic::new(jiffies()),
+                daemon_sleep: Atomic::new(sleep),
+                overflow: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
+                checkpoint: Atomic::new(0),
+                backlog: Atomic::new(superblock.write_behind),
+                most_behind: Atomic::new(0),
+            },
+            GFP_KERNEL,
+        )?)
     }
 
     /// Gives the chunks whose bit is set a counter.

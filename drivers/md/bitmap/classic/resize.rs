@@ -10,21 +10,19 @@
 //! that the bitmap is out of date, and takes it back when all bits are on media: after a crash in between, all is
 //! resynced.
 
-use super::{counters::Counters, pages::Pages, Classic};
+use super::{pages::Pages, Classic};
 use crate::bitmap::{store::Store, Conditions, Setting};
 use kernel::{
-    new_spinlock,
     prelude::*,
     sync::{
-        atomic::{Acquire, Atomic, Relaxed},
+        atomic::{Acquire, Relaxed},
         Arc,
     },
 };
-use kernel_ext::sync::{timer::jiffies, wait::WaitQueue};
 use md_core::{
     bitmap::counter::{Counter, Need},
     format::bitmap::{Bit, BitmapSb, ChunkSize, Kind, StateBits},
-    units::{BitmapChunk, Sector, SectorRange, Sectors},
+    units::{BitmapChunk, Events, Sector, SectorRange, Sectors},
 };
 
 impl Classic {
@@ -47,30 +45,18 @@ impl Classic {
         }
         let chunk = ChunkSize::from_sectors(geometry.chunk().length()).ok_or(EINVAL)?;
         superblock.sync_size = setting.data;
+        superblock.events_cleared = Events::new(self.cleared.load(Acquire));
         superblock.kind = match superblock.kind {
             Kind::HostEndian(_) => Kind::HostEndian(chunk),
             _ => Kind::Classic(chunk),
         };
-        let this = Arc::new(
-            Self {
-                conditions: Conditions::new(setting.health, setting.events),
-                counters: Counters::new(geometry)?,
-                geometry,
-                pages: Pages::blank(&self.pages, bytes, geometry.file_pages())?,
-                store,
-                superblock: KBox::pin_init(new_spinlock!(superblock), GFP_KERNEL)?,
-                cleared: Atomic::new(self.cleared.load(Acquire)),
-                cleared_due: Atomic::new(false),
-                active: Atomic::new(false),
-                daemon_ran: Atomic::new(jiffies()),
-                daemon_sleep: Atomic::new(self.daemon_sleep.load(Relaxed)),
-                overflow: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
-                checkpoint: Atomic::new(0),
-                backlog: Atomic::new(self.backlog.load(Relaxed)),
-                most_behind: Atomic::new(self.most_behind.load(Relaxed)),
-            },
-            GFP_KERNEL,
-        )?;
+        let conditions = Conditions::new(setting.health, setting.events);
+        let pages = Pages::blank(&self.pages, bytes, geometry.file_pages())?;
+        let this = Self::made(conditions, geometry, pages, store, superblock)?;
+        // It may be no whole number of seconds, as superblocks have it.
+        let sleep = self.daemon_sleep.load(Relaxed);
+        this.daemon_sleep.store(sleep, Relaxed);
+        this.most_behind.store(self.most_behind(), Relaxed);
         this.take_marks(self)?;
         Ok(this)
     }
@@ -84,10 +70,13 @@ impl Classic {
                 continue;
             }
             let need = match old.counters.find(chunk).map(|place| place.load()) {
-                Some(Counter::Clear | Counter::Aged) => Need::None,
-                Some(Counter::Set {
-                    need: Need::None, ..
-                }) => Need::None,
+                Some(
+                    Counter::Clear
+                    | Counter::Aged
+                    | Counter::Set {
+                        need: Need::None, ..
+                    },
+                ) => Need::None,
                 // One without a counter would be a defect.
                 Some(Counter::Set { .. }) | None => Need::Needed,
             };
