@@ -171,9 +171,6 @@ stale_readd() {
 	mdadm --quiet --zero-superblock /dev/vdb
 }
 
-# bits_set DEVICE: of a classic bitmap on media, as mdadm sees them.
-bits_set() { mdadm -X "$1" | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
-
 # stale_classic UPTO: vdb misses a write, vdc is rebuilt in its place up to a sector, and leaves; vdb comes back.
 stale_classic() {
 	mdadm --quiet --create /dev/md0 --run --assume-clean --metadata=1.2 --data-offset=1M --size=40M --bitmap=internal \

@@ -26,8 +26,6 @@ leg() {
 }
 
 # shape WHAT: that mdstat says so.
-shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
-
 step "a new array is resynced"
 dd if=/dev/urandom of=/dev/vda bs=1M count=64 status=none oflag=direct
 mdadm --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 /dev/vda /dev/vdb

@@ -52,9 +52,6 @@ copied() {
 	(($3 >= $2 && $3 < $2 + 1500)) || fail "$1: $3 sectors written for $2 of data"
 }
 
-# marked: how many chunks media say may differ.
-marked() { mdadm -X "${now[0]}" | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
-
 # quiet: waits until no chunk is marked.
 quiet() {
 	local i left
@@ -65,7 +62,11 @@ quiet() {
 		takes 1 $LL/barrier_idle
 	fi
 	for ((i = 0; i < 300; i++)); do
-		if [[ $bitmap == internal ]]; then left=$(marked); else left=$(sed -n 's/^dirty \([0-9]*\)$/\1/p' $LL/bits); fi
+		if [[ $bitmap == internal ]]; then
+			left=$(bits_set "${now[0]}")
+		else
+			left=$(sed -n 's/^dirty \([0-9]*\)$/\1/p' $LL/bits)
+		fi
 		((left > 0)) || break
 		sleep 0.1
 	done
@@ -287,7 +288,7 @@ mdadm --grow /dev/md0 --bitmap=internal --bitmap-chunk=64K
 bitmap=internal
 quiet
 put 5-7 $MD/bitmap_set_bits
-same "chunks marked by word" 3 "$(marked)"
+same "chunks marked by word" 3 "$(bits_set "${now[0]}")"
 same "bitmap_set_bits beyond the end" EINVAL "$(errno_of put $(($(cat /sys/block/md0/size) / 128)) $MD/bitmap_set_bits)"
 mdadm --quiet --stop /dev/md0
 rmmod md_mod

@@ -15,8 +15,6 @@ DISKS=(/dev/vda /dev/vdb /dev/vdc /dev/vdd /dev/vde /dev/vdf)
 # copies MEMBER...: that each copy of each chunk is where the format says, on these members.
 copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "copies differ from the array"; }
 
-shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
-
 # idle: waits until no pass runs, as mdadm does and as the file says.
 idle() {
 	mdadm --wait /dev/md0 || true

@@ -17,8 +17,6 @@ copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "cop
 # sum DEVICE: a checksum of all its data, read from media.
 sum() { dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1; }
 
-shape() { grep -qF "$1" /proc/mdstat || fail "not $1: $(cat /proc/mdstat)"; }
-
 verify() {
 	fio --name=verify --filename=/dev/md0 --rw=randwrite --bsrange=4k-96k --size=8M --ioengine=libaio --iodepth=16 \
 		--direct=1 --verify=crc32c --do_verify=1 --verify_fatal=1 --output-format=terse >/dev/null ||

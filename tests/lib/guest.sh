@@ -133,6 +133,9 @@ await() {
 # becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED, for 60 s at most.
 becomes() { await "$1" "$2" cat "$3"; }
 
+# bits_set DEVICE: how many bits are set in the classic bitmap on a member, as mdadm sees them.
+bits_set() { mdadm --examine-bitmap "$1" | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
+
 # Of the array at MD, its md/ directory:
 
 # idle: waits until no pass runs, nor is about to.
