@@ -80,8 +80,20 @@ tick() {
     done
 }
 
+# hint STATUS: what to do about a step that failed, after a colon; nothing if that is not known.
+hint() {
+    local hint=${STEP_HINT:-}
+    if (($(df --output=avail -k "$CACHE" | tail -n 1) < 64 * 1024)); then
+        hint="the disk of $CACHE is full: make room, or point XDG_CACHE_HOME at a larger disk, and run this again"
+    elif [[ -n $hint && $(type -t "$hint") == function ]]; then
+        hint=$("$hint" "$1")
+    fi
+    printf '%s' "${hint:+: $hint}"
+}
+
 # step TITLE LOG COMMAND...: runs a long command with its output in LOG and progress on stderr; on failure shows the
-# end of LOG, says what STEP_HINT holds and exits. (Never call it in a condition: that would switch `set -e` off.)
+# end of LOG, says what STEP_HINT holds, or what the function of that name prints when it is given the status, and
+# exits. (Never call it in a condition: that would switch `set -e` off.)
 step() {
     local title=$1 log=$2 start=$SECONDS ticker status
     shift 2
@@ -100,7 +112,7 @@ step() {
     [[ -t 2 ]] && printf '\r\033[K' >&2
     if ((status != 0)); then
         tail -n 20 "$log" >&2
-        die "$title: failed with status $status${STEP_HINT:+: $STEP_HINT}; the whole log is $log"
+        die "$title: failed with status $status$(hint "$status"); the whole log is $log"
     fi
     say "$title: done in $((SECONDS - start)) s"
 }

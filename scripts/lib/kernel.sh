@@ -63,15 +63,41 @@ unpack_linux() {
     rm -rf "$dir/debs/" "$dir/tree/usr/src/linux-source-$KERNEL_SERIES.tar.xz"
 }
 
+# fetch_hint STATUS: why the packages could not be fetched. Status 3 says that the archive's lists do not have them, but
+# without a network there are no lists.
+fetch_hint() {
+    if ! site_with_suite "$SUITE-backports" >/dev/null; then
+        echo "none of this machine's apt sources answers: check the network and run this again"
+    elif (($1 == 3)); then
+        echo "Debian $SUITE-backports no longer has $KERNEL_SERIES: take a newer version of this project, or a tree of" \
+            "your own with KDIR=/path/to/tree make"
+    else
+        echo "the archive did not give all packages: run this again"
+    fi
+}
+
+# debs_are_whole DIR: whether all that was fetched is still there; an interrupted unpacking may have removed a part.
+debs_are_whole() {
+    local file
+    [[ -s $1/fetched ]] || return 1
+    while read -r file; do
+        [[ -e $1/debs/$file ]] || return 1
+    done <"$1/fetched"
+}
+
 # build_linux DIR: builder of the entry with Debian's packages and source.
 build_linux() {
     local dir=$1
     need_root "fetching the kernel"
     need_space 3 "Debian's kernel and its source"
-    if [[ ! -e $dir/debs/release ]]; then
-        local STEP_HINT="either the network is down or Debian $SUITE-backports no longer has $KERNEL_SERIES"
-        STEP_HINT+=" (with a tree of your own use KDIR=/path/to/tree make)"
+    if ! debs_are_whole "$dir"; then
+        # shellcheck disable=SC2034 # step says it
+        local STEP_HINT=fetch_hint
+        rm -f "$dir/fetched"
         step "kernel: fetching Debian's newest $KERNEL_SERIES packages" "$dir/log" fetch_linux "$dir"
+        ls "$dir/debs" >"$dir/fetched.partial"
+        mv "$dir/fetched.partial" "$dir/fetched"
+        unset STEP_HINT
     fi
     cp "$dir/debs/release" "$dir/debs/version" "$dir/"
     step "kernel: unpacking linux $(cat "$dir/version")" "$dir/log" unpack_linux "$dir"

@@ -44,7 +44,8 @@ site_with_suite() {
 apt_proxy_settings() { apt-config dump 2>/dev/null | grep -iE '^Acquire::[a-z]+::proxy' || true; }
 
 # in_root ROOT [--bind DIR]... [--chdir DIR] COMMAND...: runs a command inside a root. The mounts live in a mount
-# namespace of their own and vanish with the command. DIRs appear under the same path as outside.
+# namespace of their own and vanish with the command. DIRs appear under the same path as outside; /tmp is another each
+# time, so that directories of one run do not pile up in the root.
 in_root() {
     local root=$1 dir=/ binds=()
     shift
@@ -62,6 +63,7 @@ in_root() {
         mount --rbind /proc "$root/proc"
         mount --rbind /dev "$root/dev"
         mount --bind /sys "$root/sys"
+        mount -t tmpfs -o mode=1777 tmp "$root/tmp"
         while [[ $1 != -- ]]; do
             mkdir -p "$root$1"
             mount --bind "$1" "$root$1"
