@@ -69,8 +69,8 @@ fetch_hint() {
     if ! site_with_suite "$SUITE-backports" >/dev/null; then
         echo "none of this machine's apt sources answers: check the network and run this again"
     elif (($1 == 3)); then
-        echo "Debian $SUITE-backports no longer has $KERNEL_SERIES: take a newer version of this project, or a tree of" \
-            "your own with KDIR=/path/to/tree make"
+        echo "Debian $SUITE-backports no longer has $KERNEL_SERIES: take a newer version of this project, or a tree" \
+            "of your own with KDIR=/path/to/tree make"
     else
         echo "the archive did not give all packages: run this again"
     fi
