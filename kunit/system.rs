@@ -18,7 +18,7 @@ use kernel::{
 use kernel_ext::{
     capability::{capable, Capability},
     module::ModuleRef,
-    params::{Bool, Command, Int},
+    params::{Bool, Command, Int, Number},
     random,
     reboot::{Notifier, Priority, Reboot},
     sync::global::{Global, Publication},
@@ -33,6 +33,7 @@ use kernel_ext::{
 
 /// The module's parameters and its sysctl.
 static NUMBER: Int = Int::new(7);
+static DECIMAL: Number = Number::new(3, decimal);
 static SWITCH: Bool = Bool::new(true);
 static COMMAND: Command = Command::new(command);
 static LIMIT: Int = Int::new(-3);
@@ -44,8 +45,17 @@ static PLACE: Global<i32> = Global::new();
 
 kernel_ext::module_params! {
     number: "int", 0o600, NUMBER, "A number";
+    decimal: "int", 0o600, DECIMAL, "A number of one digit";
     switch: "bool", 0o644, SWITCH, "A switch";
     command: "string", 0o200, COMMAND, "Counts what is written to it";
+}
+
+/// Reads one digit.
+fn decimal(text: &[u8]) -> Result<i32> {
+    match text.trim_ascii_end() {
+        [digit @ b'0'..=b'9'] => Ok(i32::from(digit - b'0')),
+        _ => Err(EDOM),
+    }
 }
 
 /// Counts a text of three letters and tells who polls.

@@ -79,6 +79,82 @@ impl Bool {
     }
 }
 
+/// An integer whose text a function of ours reads.
+///
+/// # Invariants
+///
+/// `value` is the first field: a pointer to the whole is one to an `int`, as `param_get_int` wants it.
+#[repr(C)]
+pub struct Number {
+    value: Atomic<i32>,
+    parse: fn(&[u8]) -> Result<i32>,
+}
+
+impl Number {
+    /// A parameter that starts with `value`. What is written, which may end with a newline, goes to `parse` in task
+    /// context with the module's parameter lock held; an error of that leaves the value as it was.
+    pub const fn new(value: i32, parse: fn(&[u8]) -> Result<i32>) -> Self {
+        // INVARIANT: As declared.
+        Self {
+            value: Atomic::new(value),
+            parse,
+        }
+    }
+
+    /// The current value.
+    #[inline]
+    pub fn get(&self) -> i32 {
+        self.value.load(Relaxed)
+    }
+
+    const OPS: bindings::kernel_param_ops = bindings::kernel_param_ops {
+        flags: 0,
+        set: Some(Self::set),
+        get: Some(bindings::param_get_int),
+        free: None,
+    };
+
+    /// The entry of this parameter in the module's table.
+    pub const fn entry(&'static self, name: &'static CStr, mode: u16) -> Entry {
+        entry(
+            name,
+            mode,
+            &Self::OPS,
+            core::ptr::from_ref(self).cast_mut().cast(),
+        )
+    }
+
+    /// # Safety
+    ///
+    /// Only for `kernel_param_ops.set` of an entry made by [`Number::entry`].
+    unsafe extern "C" fn set(
+        text: *const ffi::c_char,
+        param: *const bindings::kernel_param,
+    ) -> ffi::c_int {
+        from_result(|| {
+            // SAFETY: The module loader passes a terminated string, or null.
+            let text = unsafe { written(text) }?;
+            // SAFETY: `arg` was set by `entry` to a static `Number`.
+            let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<Self>() };
+            this.value.store((this.parse)(text)?, Relaxed);
+            Ok(0)
+        })
+    }
+}
+
+/// The text that a parameter is set to. `EINVAL` when there is none.
+///
+/// # Safety
+///
+/// `text` is null or a terminated string that outlives `'a`.
+unsafe fn written<'a>(text: *const ffi::c_char) -> Result<&'a [u8]> {
+    if text.is_null() {
+        return Err(EINVAL);
+    }
+    // SAFETY: Not null, so a terminated string by the precondition.
+    Ok(unsafe { <CStr as kernel::str::CStrExt>::from_char_ptr(text) }.to_bytes())
+}
+
 /// A parameter that has no value: writing it runs a function.
 pub struct Command {
     run: fn(&[u8]) -> Result,
@@ -116,14 +192,11 @@ impl Command {
         param: *const bindings::kernel_param,
     ) -> ffi::c_int {
         from_result(|| {
-            if text.is_null() {
-                return Err(EINVAL);
-            }
-            // SAFETY: The module loader passes a terminated string.
-            let text = unsafe { <CStr as kernel::str::CStrExt>::from_char_ptr(text) };
+            // SAFETY: The module loader passes a terminated string, or null.
+            let text = unsafe { written(text) }?;
             // SAFETY: `arg` was set by `entry` to a static `Command`.
             let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<Self>() };
-            (this.run)(text.to_bytes())?;
+            (this.run)(text)?;
             Ok(0)
         })
     }

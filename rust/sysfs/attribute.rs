@@ -112,7 +112,7 @@ impl<T: 'static> Group<T> {
     }
 }
 
-/// The page that an attribute's text is written to.
+/// The page that an attribute's text is written to; there is room for a byte less than a page.
 ///
 /// What does not fit is cut off, as everywhere in sysfs.
 pub struct Page<'a> {

@@ -113,8 +113,9 @@ impl<T: Payload> Vtable<T> {
         let attr = unsafe { Attribute::<T>::from_raw(attr) };
         // SAFETY: sysfs calls with a live object of this type.
         let this = unsafe { Self::payload(kobj) };
+        // One byte less than there is: sysfs takes a whole page for a write beyond it.
         // SAFETY: sysfs passes a zeroed buffer of a page that nobody else uses during the call.
-        let buffer = unsafe { core::slice::from_raw_parts_mut(page, kernel::page::PAGE_SIZE) };
+        let buffer = unsafe { core::slice::from_raw_parts_mut(page, kernel::page::PAGE_SIZE - 1) };
         from_result(|| {
             let show = attr.show.ok_or(EIO)?;
             let _guard = T::enter(this, Access::Show)?;

@@ -20,13 +20,18 @@ takes N $MD_PARAMS/create_on_open
 takes Y $MD_PARAMS/create_on_open
 takes 0 $MD_PARAMS/start_ro
 same "reading new_array" EACCES "$(errno_of cat $MD_PARAMS/new_array)"
-for name in start_ro start_dirty_degraded; do
-	for text in garbage 1x '' 2147483648; do
-		same "'$text' to $name" "$([[ $text == 2147483648 ]] && echo ERANGE || echo EINVAL)" \
-			"$(errno_of put "$text\n" $MD_PARAMS/$name)"
-	done
-	same "value of $name" 0 "$(cat $MD_PARAMS/$name)"
+for text in garbage 1x '\n' -1 0x10 2147483648; do
+	refuses EINVAL "$text" $MD_PARAMS/start_ro
 done
+refuses ERANGE 4294967296 $MD_PARAMS/start_ro
+takes 010 $MD_PARAMS/start_ro 10
+takes '0\n' $MD_PARAMS/start_ro 0
+for text in garbage 1x '\n'; do
+	refuses EINVAL "$text" $MD_PARAMS/start_dirty_degraded
+done
+refuses ERANGE 2147483648 $MD_PARAMS/start_dirty_degraded
+takes -1 $MD_PARAMS/start_dirty_degraded
+takes 0 $MD_PARAMS/start_dirty_degraded
 for name in create_on_open check_new_feature legacy_async_del_gendisk; do
 	refuses EINVAL garbage $MD_PARAMS/$name
 done

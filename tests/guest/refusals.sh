@@ -108,6 +108,8 @@ refuses EINVAL 65536 raid_disks
 refuses EINVAL 4294967295 raid_disks
 refuses EINVAL 0123456789abcdef level
 refuses EINVAL 2147483648 max_read_errors
+refuses EINVAL -1 new_level
+refuses EINVAL 4294967295 new_level
 refuses ENOENT 7 bitmap_type
 refuses EINVAL lockless bitmap_type
 refuses ENOENT 2.0 metadata_version

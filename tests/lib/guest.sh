@@ -49,6 +49,7 @@ errno_of() {
 	*"Operation not supported"*) echo EOPNOTSUPP ;;
 	*"Read-only file system"*) echo EROFS ;;
 	*"Bad address"*) echo EFAULT ;;
+	*"Numerical argument out of domain"*) echo EDOM ;;
 	*"File too large"*) echo EFBIG ;;
 	*) echo "? $text" ;;
 	esac

@@ -8,11 +8,11 @@ use crate::{
     error::OrErrno,
 };
 use kernel::{pr_warn_once, prelude::*};
-use kernel_ext::params::{Bool, Command, Int};
-use md_core::words::name::ArrayName;
+use kernel_ext::params::{Bool, Command, Int, Number};
+use md_core::words::{name::ArrayName, number::parse_positive_int};
 
-/// New arrays start read-only until the first write.
-pub(crate) static START_RO: Int = Int::new(0);
+/// New arrays start read-only until the first write. Decimal and not negative, unlike the other numbers.
+pub(crate) static START_RO: Number = Number::new(0, start_ro);
 /// Parity arrays that are both dirty and degraded are started.
 pub(crate) static START_DIRTY_DEGRADED: Int = Int::new(0);
 /// Opening a node whose array does not exist creates it.
@@ -23,6 +23,10 @@ pub(crate) static LEGACY_ASYNC_DEL_GENDISK: Bool = Bool::new(true);
 pub(crate) static CHECK_NEW_FEATURE: Bool = Bool::new(true);
 /// Writing a name creates the array.
 pub(crate) static NEW_ARRAY: Command = Command::new(new_array);
+
+fn start_ro(text: &[u8]) -> Result<i32> {
+    parse_positive_int(text).or_errno()
+}
 
 /// `new_array`: `mdN` or `md_NAME`.
 ///

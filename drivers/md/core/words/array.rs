@@ -272,13 +272,13 @@ pub fn parse_layout(written: &[u8]) -> Result<i32, WordError> {
     parse_positive_int(written)
 }
 
-/// `new_level`: the level an external reshape leads to. C md reads it unsigned and prints it signed.
+/// `new_level`: the level an external reshape leads to.
 ///
 /// # Errors
 ///
-/// [`WordError::NotANumber`] (`EINVAL`), [`WordError::TooLarge`] (`ERANGE`).
+/// [`WordError::NotANumber`], [`WordError::OutOfRange`] (`EINVAL`), [`WordError::TooLarge`] (`ERANGE`).
 pub fn parse_new_level(written: &[u8]) -> Result<i32, WordError> {
-    super::number::parse_i32(written, Radix::Decimal)
+    parse_positive_int(written)
 }
 
 /// `max_read_errors`: how many corrected read errors a member may have before it is failed.
