@@ -236,6 +236,7 @@ done
 linear=no
 modprobe linear 2>/dev/null && linear=yes
 
+row '# kernel' "$(uname -r)"
 row '# metadata' level layout chunk_sectors component_wanted members array_sectors component_used
 if [[ $linear == no ]]; then
     echo "geometry: this kernel has no linear; run it on the test kernel" >&2
