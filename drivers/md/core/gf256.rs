@@ -86,6 +86,15 @@ pub struct Syndrome {
     pub q: u8,
 }
 
+/// What a data byte was and what it becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Before.
+    pub old: u8,
+    /// After.
+    pub new: u8,
+}
+
 /// The two lost blocks have the same exponent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SameExponent;
@@ -107,7 +116,7 @@ impl Syndrome {
 
     /// After a data byte changed: what a read-modify-write does.
     #[must_use]
-    pub const fn updated(self, exponent: Exponent, old: u8, new: u8) -> Self {
+    pub const fn updated(self, exponent: Exponent, Change { old, new }: Change) -> Self {
         let change = old ^ new;
         Self {
             p: self.p ^ change,

@@ -3,7 +3,7 @@
 //! The P/Q oracle against whole rows of every raid6 layout: whatever two members are lost, they come back.
 
 use md_core::{
-    gf256::{inverse, multiply, Exponent, Syndrome},
+    gf256::{inverse, multiply, Change, Exponent, Syndrome},
     layout::{
         chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},
         raid456::{ParityLayout, Raid456, Raid6Layout, Role, Roles, SyndromeBlock},
@@ -151,6 +151,6 @@ proptest! {
         let old = std::mem::replace(&mut bytes[usize::from(slot)], new);
         let after = rest(&roles, &bytes, &[]);
         bytes[usize::from(slot)] = old;
-        prop_assert_eq!(rest(&roles, &bytes, &[]).updated(exponent(&roles, slot), old, new), after);
+        prop_assert_eq!(rest(&roles, &bytes, &[]).updated(exponent(&roles, slot), Change { old, new }), after);
     }
 }

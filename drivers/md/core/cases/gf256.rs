@@ -4,7 +4,7 @@
 
 use super::{ensure, Case, Failure, Suite, Verdict};
 use crate::{
-    gf256::{inverse, multiply, Exponent, Syndrome},
+    gf256::{inverse, multiply, Change, Exponent, Syndrome},
     layout::{
         chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},
         raid456::{ParityLayout, Raid456, Raid6Layout},
@@ -104,9 +104,21 @@ fn rest(is_lost: impl Fn(u16) -> bool) -> Syndrome {
 fn syndrome_of_known_bytes() -> Verdict {
     ensure(rest(|_| false) == STORED, "P and Q", 0)?;
     let [.., last] = DATA;
-    let changed = STORED.updated(exponent(6)?, last, 0x77);
+    let changed = STORED.updated(
+        exponent(6)?,
+        Change {
+            old: last,
+            new: 0x77,
+        },
+    );
     ensure(
-        changed.updated(exponent(6)?, 0x77, last) == STORED,
+        changed.updated(
+            exponent(6)?,
+            Change {
+                old: 0x77,
+                new: last,
+            },
+        ) == STORED,
         "a change and back",
         6,
     )?;

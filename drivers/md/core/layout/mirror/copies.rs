@@ -28,7 +28,8 @@ pub(super) struct FarSet {
 
 impl SetTable {
     /// Cuts `members` into sets of `size`; `None` unless `1 <= size <= members`.
-    pub(super) fn new(members: u16, size: u16) -> Option<Self> {
+    pub(super) fn new(members: MemberCount, size: u16) -> Option<Self> {
+        let members = members.get();
         let sets = members.checked_div(size)?;
         let last_start = sets.checked_sub(1)?.checked_mul(size)?;
         // INVARIANT: zero was refused by the division, and the last set takes all from its start.
@@ -80,27 +81,28 @@ impl SetTable {
 impl FarSet {
     /// `slot` moved on by `step` inside the set; `step` is at most the size of the set.
     #[inline]
-    pub(super) const fn forward(self, slot: u16, step: u16) -> u16 {
+    pub(super) const fn forward(self, slot: Slot, step: u16) -> Slot {
+        let slot = slot.get();
         let end = self.start.saturating_add(self.size);
         let room = end.saturating_sub(slot);
-        match step.checked_sub(room) {
+        Slot::new(match step.checked_sub(room) {
             Some(over) => self.start.saturating_add(over),
             None => slot.saturating_add(step),
-        }
+        })
     }
 
     /// `slot` moved back by `step` inside the set; `step` is at most the size of the set.
     #[inline]
-    pub(super) const fn backward(self, slot: u16, step: u16) -> u16 {
-        let offset = slot.saturating_sub(self.start);
-        match offset.checked_sub(step) {
+    pub(super) const fn backward(self, slot: Slot, step: u16) -> Slot {
+        let offset = slot.get().saturating_sub(self.start);
+        Slot::new(match offset.checked_sub(step) {
             Some(offset) => self.start.saturating_add(offset),
             None => {
                 // What is left to go from the end; adding first could leave the 16 bits of a slot.
                 let rest = step.saturating_sub(offset);
                 self.start.saturating_add(self.size.saturating_sub(rest))
             }
-        }
+        })
     }
 }
 
@@ -194,7 +196,8 @@ impl Iterator for Copies {
         if self.far_left == 0 {
             self.next_near();
         } else {
-            self.far_slot = self.set.forward(self.far_slot, self.pattern.near);
+            let from = Slot::new(self.far_slot);
+            self.far_slot = self.set.forward(from, self.pattern.near).get();
             self.far_sector = self.far_sector.saturating_add(self.pattern.stride);
         }
         Some(copy)
@@ -224,7 +227,7 @@ mod tests {
             start: 0,
             size: u16::MAX,
         };
-        for slot in [0, 1, 32_768, 65_534] {
+        for slot in [0, 1, 32_768, 65_534].map(Slot::new) {
             for step in [0, 1, 255, 65_025, u16::MAX] {
                 assert_eq!(
                     set.forward(set.backward(slot, step), step),

@@ -246,7 +246,9 @@ impl Placement for Raid10 {
         let (row, copy, offset) = self.unfar(at.sector)?;
         let set = self.pattern.sets.of(at.slot.get());
         // `copy * near` is below the number of copies, which fit into every set.
-        let slot = set.backward(at.slot.get(), copy.checked_mul(self.pattern.near)?);
+        let slot = set
+            .backward(at.slot, copy.checked_mul(self.pattern.near)?)
+            .get();
         let place = row
             .checked_mul(u64::from(self.members.get()))?
             .checked_add(u64::from(slot))?;
@@ -321,7 +323,7 @@ fn check_copies(layout: Raid10Layout, members: MemberCount) -> Result<SetTable, 
             .checked_div(layout.far())
             .ok_or(Raid10Error::CopiesShareMember)?,
     };
-    let sets = SetTable::new(members.get(), size).ok_or(Raid10Error::CopiesShareMember)?;
+    let sets = SetTable::new(members, size).ok_or(Raid10Error::CopiesShareMember)?;
     if layout.far() > 1 {
         check_far_copies(layout, members, sets, size)?;
     }
