@@ -29,7 +29,7 @@ use kernel_ext::{
         wait::WaitQueue,
     },
 };
-use md_core::policy::Calm;
+use md_core::policy::{Calm, Moment, Seen, Ticks};
 use md_core::state::{
     admit::{Admission, Held, Io, IoRefusal},
     array::{Access, Array as State, Event, Failure},
@@ -346,15 +346,20 @@ impl Tracking {
     /// Without a write for the safe-mode delay, in jiffies, the array becomes clean, if it is for the driver to make it
     /// so. Sleeps as [`Tracking::settle`]. In how many jiffies this is to be called again; earlier does no harm.
     pub(super) fn calm_down(&self, delay: Jiffies) -> Option<Jiffies> {
-        let written = self.take_written();
-        let left = self.inner.lock().calm.look(jiffies(), written, delay);
+        let seen = if self.take_written() {
+            Seen::Written
+        } else {
+            Seen::Nothing
+        };
+        let now = Moment(jiffies());
+        let left = self.inner.lock().calm.look(now, seen, Ticks(delay));
         let again = left.map_or(delay, usize::from);
         if self.metadata != Metadata::External {
             return (left.is_some() || !self.settle()).then_some(again);
         }
         // The program that keeps the metadata sees `active-idle`, and writes `clean`. Both steps are legal in each
         // state of a dirty array.
-        if written {
+        if seen == Seen::Written {
             let _ = self.step(Event::Tracked(clean::Event::WriteStart), Writes::InFlight);
         } else if left.is_none() {
             let _ = self.step(Event::Tracked(clean::Event::DelayPassed), Writes::Quiet);

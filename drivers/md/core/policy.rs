@@ -16,7 +16,7 @@ pub mod errors;
 pub mod seat;
 pub mod throttle;
 
-pub use calm::Calm;
+pub use calm::{Calm, Moment, Seen, Ticks};
 pub use errors::{
     mirror_loss, FailFast, LastDevice, MirrorLoss, ReadErrorVerdict, ReadErrors, Survivors,
 };

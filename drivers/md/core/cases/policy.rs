@@ -5,6 +5,7 @@
 use super::{ensure, Case, Suite, Verdict};
 use crate::policy::{choose_seat, mirror_loss, Alike, Calm, Checkpoint, Fill, LastDevice, Millis};
 use crate::policy::{MirrorLoss, OtherIo, Pace, ReadErrorVerdict, ReadErrors, Seats, SlotView};
+use crate::policy::{Moment, Seen, Ticks};
 use crate::policy::{Survivors, SyncLimits, SyncUnit, Throttle};
 use crate::state::member::Seat;
 use crate::units::{Sector, Sectors, Slot};
@@ -42,21 +43,22 @@ pub static SUITE: Suite = Suite {
 
 /// Looks between the end of a delay and its beginning do not shorten it; a new, shorter one holds at once.
 fn safe_mode_delay() -> Verdict {
-    // When, whether there was a write since the last look, the delay, and what is left of it.
+    // When, what was seen, the delay, and what is left of it.
     let table = [
-        (usize::MAX - 9, true, 200, 200),
-        (usize::MAX - 4, false, 200, 195),
-        (10, false, 200, 180),
-        (20, true, 200, 200),
-        (219, false, 200, 1),
-        (219, false, 100, 0),
-        (220, false, 200, 0),
-        (900, false, 200, 0),
-        (901, true, 200, 200),
+        (usize::MAX - 9, Seen::Written, 200, 200),
+        (usize::MAX - 4, Seen::Nothing, 200, 195),
+        (10, Seen::Nothing, 200, 180),
+        (20, Seen::Written, 200, 200),
+        (219, Seen::Nothing, 200, 1),
+        (219, Seen::Nothing, 100, 0),
+        (220, Seen::Nothing, 200, 0),
+        (900, Seen::Nothing, 200, 0),
+        (901, Seen::Written, 200, 200),
     ];
     let mut calm = Calm::default();
-    for (at, (now, written, delay, want)) in (0_u64..).zip(table) {
-        let left = calm.look(now, written, delay).map_or(0, usize::from);
+    for (at, (now, seen, delay, want)) in (0_u64..).zip(table) {
+        let left = calm.look(Moment(now), seen, Ticks(delay));
+        let left = left.map_or(0, usize::from);
         ensure(left == want, "what is left of the delay", at)?;
     }
     Ok(())

@@ -5,20 +5,37 @@
 
 use core::num::NonZeroUsize;
 
+/// A point of time, in ticks of the caller's clock, which is a word wide and may wrap around.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Moment(pub usize);
+
+/// A length of time, in ticks of the caller's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ticks(pub usize);
+
+/// What a look at the array saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Somebody wrote since the last look.
+    Written,
+    /// Nobody did.
+    Nothing,
+}
+
 /// Since when nobody has been seen writing. Looking more often than asked to changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Calm {
-    /// The time of the last look that saw a write, in the caller's ticks.
-    since: usize,
+    /// The time of the last look that saw a write.
+    since: Moment,
 }
 
 impl Calm {
-    /// How many ticks of `delay` are left at `now`, if there was a write since the last look when `written`; `None`
-    /// when the delay has passed. Ticks are words, and may wrap around.
-    pub fn look(&mut self, now: usize, written: bool, delay: usize) -> Option<NonZeroUsize> {
-        if written {
+    /// How many ticks of `delay` are left at `now`; `None` when the delay has passed.
+    pub fn look(&mut self, now: Moment, seen: Seen, delay: Ticks) -> Option<NonZeroUsize> {
+        if seen == Seen::Written {
             self.since = now;
         }
-        NonZeroUsize::new(delay.saturating_sub(now.wrapping_sub(self.since)))
+        let passed = now.0.wrapping_sub(self.since.0);
+        NonZeroUsize::new(delay.0.saturating_sub(passed))
     }
 }
