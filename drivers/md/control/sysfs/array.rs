@@ -7,20 +7,19 @@ use crate::{
     array::{config::LevelSetting, Array, Configuration, SyncSide},
     error::OrErrno,
 };
-use core::fmt;
 use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::{
     block::{disk::DiskRef, limits::LimitsUpdate, major},
     sysfs::{Attribute, Page},
 };
 use md_core::{
-    format::{ident::Uuid, level::Level},
+    format::level::Level,
     mirror::serial::Policy,
     state::sync::Sync,
     words::{
         array::{
             parse_max_read_errors, parse_new_level, ConsistencyPolicy, MetadataVersion,
-            SafeModeDelay,
+            SafeModeDelay, SerializePolicy, UuidText,
         },
         bitmap::BitmapKind,
         device::DeviceNumber,
@@ -102,21 +101,6 @@ fn uuid_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     line(page, UuidText(this.configure()?.uuid))
 }
 
-/// Hexadecimal in the groups of a UUID (`%pU`).
-struct UuidText(Uuid);
-
-impl fmt::Display for UuidText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, byte) in self.0.bytes().iter().enumerate() {
-            if matches!(i, 4 | 6 | 8 | 10) {
-                f.write_str("-")?;
-            }
-            write!(f, "{byte:02x}")?;
-        }
-        Ok(())
-    }
-}
-
 pub(super) static RESYNC_START: Attribute<Array> =
     writable(c"resync_start", resync_start_show, resync_start_store);
 
@@ -184,10 +168,8 @@ pub(super) static SAFE_MODE_DELAY: Attribute<Array> = writable(
 
 /// Zero until the array runs, or it was set.
 fn safe_mode_delay_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    match this.configure()?.safe_mode_delay {
-        Some(delay) => line(page, delay),
-        None => line(page, "0.000"),
-    }
+    let delay = this.configure()?.safe_mode_delay;
+    line(page, delay.unwrap_or(SafeModeDelay::OFF))
 }
 
 fn safe_mode_delay_store(this: This<'_>, text: &[u8]) -> Result {
@@ -271,11 +253,15 @@ pub(super) static SERIALIZE_POLICY: Attribute<Array> = writable(
 /// Only a running raid1 has such a policy.
 fn serialize_policy_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     let config = this.configure()?;
-    if config.running.is_some() && config.level() == Some(Level::Raid1) {
-        line(page, u8::from(config.serialize == Policy::All))
-    } else {
-        line(page, "n/a")
-    }
+    let is_mirror = config.running.is_some() && config.level() == Some(Level::Raid1);
+    line(
+        page,
+        match (is_mirror, config.serialize) {
+            (false, _) => SerializePolicy::NotApplicable,
+            (true, Policy::All) => SerializePolicy::On,
+            (true, Policy::Behind) => SerializePolicy::Off,
+        },
+    )
 }
 
 /// Setting what is set is no error.

@@ -459,6 +459,19 @@ mod tests {
     }
 
     #[test]
+    fn only_a_mirror_has_a_serialize_policy() {
+        let words = [
+            (SerializePolicy::NotApplicable, "n/a"),
+            (SerializePolicy::Off, "0"),
+            (SerializePolicy::On, "1"),
+        ];
+        for (policy, word) in words {
+            assert_eq!(policy.to_string(), word);
+        }
+        assert_eq!(SafeModeDelay::OFF.to_string(), "0.000");
+    }
+
+    #[test]
     fn uuids_keep_byte_order() {
         let uuid = core::array::from_fn(|i| u8::try_from(i * 17).unwrap_or(0));
         assert_eq!(
