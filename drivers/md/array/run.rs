@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bitmap::Backend,
     control::{params::START_RO, sysfs::redundancy::REDUNDANCY},
-    error::OrErrno,
+    error::{Errno, OrErrno},
     log::Text,
     member::{entry::Entry, Member},
     personality::{
@@ -30,7 +30,7 @@ use kernel_ext::{
     sync::kthread::{Thread, Waker},
 };
 use md_core::{
-    assemble::{elect, Candidate, CandidateIndex},
+    assemble::{at_rest, elect, Candidate, CandidateIndex, NoStart},
     format::{
         level::Level,
         sb1::{ArrayState, CrashLog, MemberState, ResyncPoint},
@@ -156,11 +156,12 @@ impl Array {
             let entry = config.members.get(index)?;
             entry.view().ok()??.role_of(number)
         });
-        let CandidateIndex(freshest) = freshest.map_err(|reason| {
+        let refuse = |reason: NoStart| {
             self.place()
                 .with_name(|name| pr_warn!("{name}: {}\n", Text(reason)));
-            EINVAL
-        })?;
+            reason.errno()
+        };
+        let CandidateIndex(freshest) = freshest.map_err(refuse)?;
         let (state, created, uuid, bitmap_at) = {
             let view = config
                 .members
@@ -169,6 +170,7 @@ impl Array {
                 .view()?
                 .ok_or(EINVAL)?;
             let assembly = view.assembly();
+            at_rest(&assembly.array).map_err(refuse)?;
             let bitmap_at = bitmap_of(&view.member());
             (assembly.array, view.created(), assembly.uuid, bitmap_at)
         };

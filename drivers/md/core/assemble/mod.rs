@@ -20,7 +20,9 @@ mod slots;
 mod starting;
 
 pub use slots::SlotSet;
-pub use starting::{start, Access, DirtyDegraded, Next, NoStart, Plan, Policy, Redundancy};
+pub use starting::{
+    at_rest, start, Access, DirtyDegraded, Next, NoStart, Plan, Policy, Redundancy,
+};
 
 /// What a superblock says of a member, as far as it matters here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use core::fmt;
 
 use super::{is_dirty, supported, Candidate, SlotProgress, SlotSet, Verdict};
 use crate::format::level::Level;
-use crate::format::sb1::{ArrayState, JournalUse, ResyncPoint};
-use crate::units::Slot;
+use crate::format::sb1::{ArrayState, Clustering, JournalUse, ResyncPoint};
+use crate::units::{Sector, Slot};
 
 /// What the layout of the array can do without members.
 pub trait Redundancy {
@@ -40,6 +40,14 @@ pub enum NoStart {
     Level(Level),
     /// It belongs to a cluster (`ENOENT` in a kernel without md-cluster).
     Clustered,
+    /// A reshape is at this sector, and the driver cannot go on with it: what is behind the sector is laid out
+    /// otherwise than what is before (`EINVAL` on levels that C md does not reshape either).
+    Reshaping {
+        /// The level.
+        level: Level,
+        /// The next sector of the array to move.
+        position: Sector,
+    },
     /// Too many slots have no member in sync (`EIO`; `EINVAL` on raid1).
     TooFew {
         /// Slots whose member is in sync.
@@ -60,6 +68,12 @@ impl fmt::Display for NoStart {
             Self::NoMember => write!(f, "no member has a slot"),
             Self::Level(level) => write!(f, "no personality for level {}", level.number()),
             Self::Clustered => write!(f, "array of a cluster"),
+            Self::Reshaping { position, .. } => {
+                write!(
+                    f,
+                    "a reshape is under way at sector {position}, which is not supported"
+                )
+            }
             Self::TooFew { in_sync, slots } => {
                 write!(f, "only {in_sync} of {slots} slots have a member in sync")
             }
@@ -99,8 +113,11 @@ pub enum Next {
     Nothing,
     /// Make the members agree again.
     Resync,
-    /// Look for spares to rebuild the missing members on, or go on with a rebuild.
+    /// Look for spares to rebuild the missing members on, or go on with a rebuild, be it that of a replacement.
     Recover,
+    /// Go on with the reshape, before anything else: until it is done a resync or a rebuild does not know where to
+    /// look.
+    Reshape,
 }
 
 /// How an array starts.
@@ -153,12 +170,29 @@ pub fn start(
         },
         dirty_degraded,
         next: match resync {
+            _ if array.reshape.is_some() => Next::Reshape,
             _ if !array.level.is_redundant() => Next::Nothing,
             ResyncPoint::From(_) => Next::Resync,
-            ResyncPoint::Done if degraded > 0 => Next::Recover,
+            ResyncPoint::Done if degraded > 0 || tally.rebuilding => Next::Recover,
             ResyncPoint::Done => Next::Nothing,
         },
     })
+}
+
+/// Whether a driver that does not reshape can start `array`, as the freshest superblock describes it.
+///
+/// # Errors
+///
+/// [`NoStart::Clustered`], [`NoStart::Reshaping`].
+pub fn at_rest(array: &ArrayState) -> Result<(), NoStart> {
+    match (array.clustering, array.reshape) {
+        (Clustering::Clustered, _) => Err(NoStart::Clustered),
+        (Clustering::Single, Some(reshape)) => Err(NoStart::Reshaping {
+            level: array.level,
+            position: reshape.position,
+        }),
+        (Clustering::Single, None) => Ok(()),
+    }
 }
 
 /// Where resync goes on. One mirror alone agrees with itself.
@@ -175,6 +209,8 @@ struct Tally {
     in_sync: SlotSet,
     /// Slots that are being rebuilt and hold only parity.
     rebuilding_parity: u16,
+    /// A member is being rebuilt; if it is a replacement, its slot may be in sync all the same.
+    rebuilding: bool,
     journal: bool,
     has_ppl: bool,
 }
@@ -184,6 +220,7 @@ impl Tally {
         let mut tally = Self {
             in_sync: SlotSet::default(),
             rebuilding_parity: 0,
+            rebuilding: false,
             journal: false,
             has_ppl: false,
         };
@@ -193,15 +230,14 @@ impl Tally {
                     tally.in_sync.insert(place.slot);
                     tally.has_ppl |= member.has_ppl;
                 }
-                Verdict::Active(place) if redundancy.holds_only_parity(place.slot) => {
-                    tally.rebuilding_parity = tally.rebuilding_parity.saturating_add(1);
+                Verdict::Active(place) => {
+                    tally.rebuilding = true;
+                    if redundancy.holds_only_parity(place.slot) {
+                        tally.rebuilding_parity = tally.rebuilding_parity.saturating_add(1);
+                    }
                 }
                 Verdict::Journal { .. } => tally.journal = true,
-                Verdict::Active(_)
-                | Verdict::Unjudged
-                | Verdict::Spare
-                | Verdict::Faulty
-                | Verdict::Kicked(_) => {}
+                Verdict::Unjudged | Verdict::Spare | Verdict::Faulty | Verdict::Kicked(_) => {}
             }
         }
         tally

@@ -389,6 +389,44 @@ fn whether_it_starts() {
 }
 
 #[test]
+fn what_comes_first() {
+    let next = |members: &[Member]| {
+        started(members, Policy::RefuseDirtyDegraded).map(|plan| (plan.degraded, plan.next))
+    };
+    let whole = [ok(0, 7), ok(1, 7), ok(2, 7)];
+    // Nothing is degraded, but a replacement is only half of what it replaces.
+    let replacement = Member {
+        replacement: true,
+        ..rebuilt_upto(1, 7, 40)
+    };
+    let [a, b, c] = whole;
+    assert_eq!(next(&[a, b, c, replacement]), Ok((0, Next::Recover)));
+    // One that is done waits for nothing.
+    let done = Member {
+        replacement: true,
+        ..ok(1, 7)
+    };
+    assert_eq!(next(&[a, b, c, done]), Ok((0, Next::Nothing)));
+    // A resync comes before the rebuild, a reshape before both.
+    let all_dirty = [a, b, c, replacement].map(dirty);
+    assert_eq!(next(&all_dirty), Ok((0, Next::Resync)));
+    let reshaping = |mut member: Member| {
+        member.array.reshape = Some(Reshape {
+            position: Sector::new(64),
+            delta_disks: 0,
+            new_level: Level::Raid5,
+            new_layout: 2,
+            new_chunk: Sectors::new(256),
+            direction: Direction::Forwards,
+        });
+        member
+    };
+    assert_eq!(next(&whole.map(reshaping)), Ok((0, Next::Reshape)));
+    assert_eq!(next(&all_dirty.map(reshaping)), Ok((0, Next::Reshape)));
+    assert_eq!(next(&[a, b].map(reshaping)), Ok((1, Next::Reshape)));
+}
+
+#[test]
 fn one_mirror_left_is_clean() {
     let mut left = dirty(ok(1, 7));
     left.array.level = Level::Raid1;
@@ -423,6 +461,28 @@ fn what_no_driver_here_starts() {
         started(&[member], Policy::StartDirtyDegraded),
         Err(NoStart::Clustered)
     );
+}
+
+#[test]
+fn what_a_driver_without_reshape_starts() {
+    let mut array = ok(0, 7).array;
+    assert_eq!(at_rest(&array), Ok(()));
+    array.reshape = Some(Reshape {
+        position: Sector::new(64),
+        delta_disks: 1,
+        new_level: Level::Raid5,
+        new_layout: 2,
+        new_chunk: Sectors::new(128),
+        direction: Direction::Forwards,
+    });
+    let reshaping = NoStart::Reshaping {
+        level: Level::Raid5,
+        position: Sector::new(64),
+    };
+    assert_eq!(at_rest(&array), Err(reshaping));
+    array.reshape = None;
+    array.clustering = Clustering::Clustered;
+    assert_eq!(at_rest(&array), Err(NoStart::Clustered));
 }
 
 #[test]
