@@ -10,6 +10,7 @@ use md_core::{
     layout::{
         chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},
         mirror::{Placement, Raid10, Raid10Layout},
+        raid0::ZoneOrder,
         raid456::{Held, ParityLayout, Raid456, Raid5Layout, Raid6Layout},
     },
     units::{Sector, Sectors, Slot},
@@ -72,6 +73,8 @@ fn parity(shape: &Shape) {
 fuzz_target!(|input: &[u8]| {
     let mut input = input;
     if let Some(shape) = shape(&mut input) {
+        let order = ZoneOrder::from_word(shape.word);
+        assert!(order.is_none_or(|order| order.word() == shape.word));
         raid10(&shape);
         parity(&shape);
     }

@@ -5,8 +5,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use md_core::words::{
-    array, bitmap, device, level, member, name, number, raid456, sync, WordError,
+use md_core::{
+    units::BitmapChunk,
+    words::{array, bitmap, device, ioctl, level, member, name, number, raid456, sync, WordError},
 };
 
 /// Parses `text`; what the value prints must parse to a value that prints the same.
@@ -58,6 +59,13 @@ fn syncs_and_bitmaps(text: &[u8]) {
     reads_back(text, sync::SyncMax::parse);
     reads_back(text, sync::parse_sync_min);
     let _ = sync::Limit::parse(text);
+    for chunks in [0, 1, 100, u64::MAX].map(BitmapChunk::new) {
+        if let Ok(ranges) = sync::ChunkRanges::parse(text, chunks) {
+            for range in ranges.take(64) {
+                assert!(range.first <= range.last && range.last < chunks);
+            }
+        }
+    }
     let _ = sync::parse_force_parallel(text);
     reads_back(text, bitmap::TimeBase::parse);
     reads_back(text, bitmap::BitmapMetadata::parse);
@@ -86,9 +94,20 @@ fn members(text: &[u8]) {
     let _ = raid456::parse_skip_copy(text);
 }
 
+/// The other direction of the interface: numbers that ioctls come with.
+fn ioctls(text: &[u8]) {
+    if let Some(number) = text.first_chunk().copied().map(u32::from_le_bytes) {
+        let known = ioctl::Ioctl::from_number(number);
+        assert!(known.is_none_or(|known| known.number() == number));
+        let _ = device::DeviceNumber::from_kernel(number);
+        let _ = device::DeviceNumber::from_user(number);
+    }
+}
+
 fuzz_target!(|text: &[u8]| {
     numbers(text);
     arrays(text);
     syncs_and_bitmaps(text);
     members(text);
+    ioctls(text);
 });
