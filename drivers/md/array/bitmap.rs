@@ -472,7 +472,7 @@ impl Entry {
             return Ok(None);
         }
         let view = self.view()?.ok_or(EINVAL)?;
-        let extents = view.extents(Sectors::new(self.device().sectors()));
+        let extents = view.extents();
         let start = view
             .member()
             .superblock

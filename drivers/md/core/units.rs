@@ -160,6 +160,16 @@ impl Sectors {
         }
     }
 
+    /// The larger of two lengths.
+    #[inline]
+    pub const fn max(self, other: Self) -> Self {
+        if self.0 > other.0 {
+            self
+        } else {
+            other
+        }
+    }
+
     /// The length in bytes, or `None` beyond 2^64.
     #[inline]
     pub const fn to_bytes(self) -> Option<u64> {

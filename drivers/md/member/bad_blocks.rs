@@ -5,7 +5,10 @@
 //! The list itself is the member's, for I/O to look at without a lock. What is in it is acknowledged when the log says
 //! it too: until then no write of these sectors may end, as a crash would bring back what they held before.
 
-use super::{superblock::View, Member};
+use super::{
+    superblock::{usable_log, View},
+    Member,
+};
 use crate::log::Text;
 use core::fmt;
 use kernel::{prelude::*, sync::Arc};
@@ -22,7 +25,7 @@ use md_core::{
     format::{
         badblocks::{encode, entries},
         bitmap::BitmapSb,
-        extents::{Extents, LogUse},
+        extents::LogUse,
         sb1::{BadBlockLog, BadBlocks as Recorded, CrashLog, Sb1},
     },
     units::{Events, Sector, SectorRange, Sectors},
@@ -108,7 +111,7 @@ impl Log {
     /// The log has moved with the superblock.
     pub(super) fn follow(&mut self, view: &View<'_>) {
         if let View::V1(superblock) = view {
-            if let Some(place) = superblock.bad_block_log() {
+            if let Some(place) = usable_log(superblock) {
                 self.place.range = place.range;
             }
         }
@@ -154,19 +157,17 @@ impl Log {
 
 /// The log that a member may use.
 fn usable(device: &BlockDevice, superblock: &Sb1<'_>) -> Result<Option<BadBlockLog>> {
-    let mut extents = Extents::of_sb1(superblock, Sectors::new(device.sectors()));
+    let mut bitmap = None;
     if let CrashLog::Bitmap(place) = superblock.member().crash_log {
         let mut page = PageBuf::zeroed(GFP_KERNEL)?;
         let one = PagePart::new(0, 1).ok_or(EINVAL)?;
         let read = device.read_wait(place.start.get(), &mut page, one, Flags::META);
         if read.is_ok() {
-            if let Ok(bitmap) = BitmapSb::parse(&page[..]) {
-                extents = extents.with_bitmap(&bitmap, bitmap.sync_size);
-            }
+            bitmap = BitmapSb::parse(&page[..]).ok();
         }
     }
     let recorded = superblock.member().bad_blocks == Recorded::Recorded;
-    let usage = match extents.verify() {
+    let usage = match superblock.extents().log_use(bitmap.as_ref()) {
         Ok(usage) => usage,
         Err(error) if recorded => return Err(refused(device, error)),
         // It is not for us to say so: the log is left alone.

@@ -15,7 +15,7 @@ use kernel_ext::{
 use md_core::{
     assemble,
     format::{
-        extents::Extents,
+        extents::{Extents, LogUse},
         sb0::{self, Sb0},
         sb1::{self, BadBlockLog, CrashLog, Device, MemberState, MinorVersion, Role, Sb1},
         BlockSize, NewFeatures,
@@ -113,7 +113,7 @@ impl Superblock {
         let log = match self.view(device)? {
             // It is where the superblock says, counted from there.
             Some(view) if !stays && view.member().crash_log != CrashLog::None => return Err(EBUSY),
-            Some(View::V1(sb)) => sb.bad_block_log(),
+            Some(View::V1(sb)) => usable_log(&sb),
             _ => None,
         };
         let before = self.place();
@@ -164,6 +164,14 @@ impl Superblock {
                 Some(View::V1(explained(device, parsed).or_errno()?))
             }
         })
+    }
+}
+
+/// The bad-block log of a member without a bitmap.
+pub(super) fn usable_log(sb: &Sb1<'_>) -> Option<BadBlockLog> {
+    match sb.extents().log_use(None) {
+        Ok(LogUse::Usable(log)) => Some(log),
+        _ => None,
     }
 }
 
@@ -236,11 +244,11 @@ impl View<'_> {
         }
     }
 
-    /// Where everything is on a member of so many sectors.
-    pub(crate) fn extents(&self, device: Sectors) -> Extents {
+    /// Where everything is on the member.
+    pub(crate) fn extents(&self) -> Extents {
         match self {
-            Self::V0(sb) => Extents::of_sb0(sb, device),
-            Self::V1(sb) => Extents::of_sb1(sb, device),
+            Self::V0(sb) => sb.extents(),
+            Self::V1(sb) => sb.extents(),
         }
     }
 

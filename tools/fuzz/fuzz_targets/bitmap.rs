@@ -6,14 +6,25 @@
 
 use libfuzzer_sys::fuzz_target;
 use md_core::{
-    bitmap::cell::Cell,
+    bitmap::{cell::Cell, counter::Counter},
     format::bitmap::{
         dirty_chunks, lockless_byte, lockless_capacity, BitOrder, BitmapSb, StateBits, SB_BYTES,
     },
     units::{BitmapChunk, Sectors},
 };
 
+/// Words of counters: what is taken comes back.
+fn counters(input: &[u8]) {
+    for word in input.chunks_exact(2).take(64) {
+        let word = u16::from_le_bytes([word[0], word[1]]);
+        if let Ok(counter) = Counter::from_word(word) {
+            assert_eq!(counter.to_word(), word);
+        }
+    }
+}
+
 fuzz_target!(|input: &[u8]| {
+    counters(input);
     let mut bytes = input.to_vec();
     if let Some(head) = bytes.first_chunk_mut::<4>() {
         *head = *b"bitm";

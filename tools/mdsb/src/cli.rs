@@ -27,9 +27,12 @@ pub enum Command {
     Bitmap {
         /// A block device or an image of one.
         member: String,
-        /// Draw the heat map into this SVG file too.
+        /// Draw the heat map into this SVG file too; it must not be there yet.
         #[arg(long, value_name = "FILE")]
         svg: Option<String>,
+        /// Replace the SVG file, if there is a regular file of that name.
+        #[arg(long, requires = "svg")]
+        force: bool,
         #[command(flatten)]
         form: FormArgs,
     },

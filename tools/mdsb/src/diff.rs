@@ -57,7 +57,7 @@ pub fn report(differences: &[Difference], form: Form) -> String {
 fn side(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => "-".to_owned(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => text::printable(text),
         Some(other) => other.to_string(),
     }
 }

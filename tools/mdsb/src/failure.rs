@@ -18,12 +18,28 @@ pub enum Failure {
     },
     /// Neither a block device nor a regular file.
     NotAnImage(String),
+    /// A file that is there already and is not to be replaced.
+    InTheWay {
+        /// The file.
+        path: String,
+        /// Why it stays.
+        why: &'static str,
+    },
     /// The image ends before something it should hold.
     Truncated {
         /// The image.
         path: String,
         /// What lies behind its end.
         what: &'static str,
+    },
+    /// More than is read at once.
+    TooLong {
+        /// What it is.
+        what: &'static str,
+        /// How long it is.
+        bytes: u64,
+        /// How much is read.
+        max: u64,
     },
     /// No superblock where any version has one.
     NotMd(String),
@@ -55,8 +71,15 @@ impl fmt::Display for Failure {
         match self {
             Self::Io { verb, path, error } => write!(f, "cannot {verb} {path}: {error}"),
             Self::NotAnImage(path) => write!(f, "{path} is neither a block device nor a file"),
+            Self::InTheWay { path, why } => write!(f, "{path} is there already: {why}"),
             Self::Truncated { path, what } => {
                 write!(f, "{path} is truncated: {what} lies behind its end")
+            }
+            Self::TooLong { what, bytes, max } => {
+                write!(
+                    f,
+                    "{what} takes {bytes} bytes, more than the {max} that are read"
+                )
             }
             Self::NotMd(path) => write!(f, "{path} is no md member: no superblock of any version"),
             Self::Refused { version, reason } => {

@@ -4,10 +4,13 @@
 
 use md_core::{
     format::{
-        extents::Extents,
+        extents::{Extents, ExtentsError},
         ident::{SbTime, Uuid},
         sb0::{self, Sb0, Sb0Error},
-        sb1::{ArrayState, Device, MemberState, MinorVersion, Role, Sb1, Sb1Error, BLOCK_BYTES},
+        sb1::{
+            ArrayState, Device, MemberState, MinorVersion, Role, Sb1, Sb1Error, Strays, Unplaced,
+            BLOCK_BYTES,
+        },
         NewFeatures, SB_MAGIC,
     },
     units::{Sector, Sectors},
@@ -114,7 +117,7 @@ impl Member {
             .ok_or_else(not_md)
     }
 
-    /// The superblock, verified.
+    /// The superblock, verified but for overlaps of what it places on the member: those are to be named.
     pub fn superblock(&self) -> Result<Superblock<'_>, Failure> {
         let refused = |reason: &dyn fmt::Display, cut: bool| Failure::Refused {
             version: self.version.to_string(),
@@ -131,7 +134,7 @@ impl Member {
             Version::V0_90 => Sb0::parse(&self.bytes, self.device.sectors)
                 .map(Superblock::V0)
                 .map_err(|error| refused(&error, error == Sb0Error::DataBeyondDevice)),
-            Version::V1(minor) => Sb1::parse(&self.bytes, minor, self.device, NewFeatures::Refuse)
+            Version::V1(minor) => Sb1::read(&self.bytes, minor, self.device, NewFeatures::Refuse)
                 .map(Superblock::V1)
                 .map_err(|error| refused(&error, is_beyond_end(error))),
         }
@@ -148,10 +151,10 @@ fn is_beyond_end(error: Sb1Error) -> bool {
     }
 }
 
-/// A verified superblock of either format.
+/// A superblock of either format, verified but for its areas.
 pub enum Superblock<'a> {
     V0(Sb0<'a>),
-    V1(Sb1<'a>),
+    V1(Sb1<'a, Unplaced>),
 }
 
 impl Superblock<'_> {
@@ -204,10 +207,19 @@ impl Superblock<'_> {
         }
     }
 
-    pub fn extents(&self, device: Sectors) -> Extents {
+    /// What it had stored that reaches too far.
+    pub fn strays(&self) -> Strays {
         match self {
-            Self::V0(sb) => Extents::of_sb0(sb, device),
-            Self::V1(sb) => Extents::of_sb1(sb, device),
+            Self::V0(sb) => sb.strays(),
+            Self::V1(sb) => sb.strays(),
+        }
+    }
+
+    /// Where everything on the member lies, unless some of it overlaps.
+    pub fn extents(&self) -> Result<Extents, ExtentsError> {
+        match self {
+            Self::V0(sb) => Ok(sb.extents()),
+            Self::V1(sb) => sb.place().map(|sb| sb.extents()),
         }
     }
 }

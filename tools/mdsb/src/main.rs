@@ -2,8 +2,8 @@
 
 //! `mdsb`: shows, checks, compares and makes the metadata of md members, with the parsers of the driver itself.
 //!
-//! It opens devices read-only; only `craft` writes, and only a file that it makes. Exit status: 0 fine, 1 findings or
-//! differences, 2 an error.
+//! It opens devices read-only; only `craft` and `bitmap --svg` write, and only a file that they make. Exit status: 0
+//! fine, 1 findings or differences, 2 an error.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod found;
 mod heat;
 mod names;
 mod paint;
+mod ppl;
 mod source;
 mod svg;
 mod text;
@@ -43,7 +44,7 @@ fn main() -> ExitCode {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Findings) => ExitCode::from(1),
         Err(failure) => {
-            eprintln!("mdsb: {failure}");
+            eprintln!("mdsb: {}", text::printable(&failure.to_string()));
             ExitCode::from(2)
         }
     }
@@ -60,7 +61,22 @@ fn run(command: &Command) -> Result<Outcome, Failure> {
                 Form::Json => text::json(&tree),
             })
         }
-        Command::Bitmap { member, svg, form } => bitmap(member, svg.as_deref(), form.form()),
+        Command::Bitmap {
+            member,
+            svg,
+            force,
+            form,
+        } => {
+            let file = svg.as_deref().map(|path| svg::File {
+                path,
+                existing: if *force {
+                    svg::Existing::Replace
+                } else {
+                    svg::Existing::Keep
+                },
+            });
+            bitmap(member, file, form.form())
+        }
         Command::Check { member, form } => {
             let findings = check::check(&Source::open(member)?)?;
             print(&check::report(member, &findings, form.form()))?;
@@ -88,12 +104,11 @@ fn tree(path: &str) -> Result<serde_json::Value, Failure> {
     describe::member(&source, &Member::best(&source)?)
 }
 
-fn bitmap(path: &str, svg: Option<&str>, form: Form) -> Result<Outcome, Failure> {
+fn bitmap(path: &str, svg: Option<svg::File<'_>>, form: Form) -> Result<Outcome, Failure> {
     let source = Source::open(path)?;
     let bitmap = cells::Bitmap::read(&source, &Member::best(&source)?.superblock()?)?;
     if let Some(file) = svg {
-        let drawing = svg::draw(path, &bitmap);
-        std::fs::write(file, drawing).map_err(|error| Failure::io("write", file, error))?;
+        file.write(&svg::draw(path, &bitmap))?;
     }
     let tree = describe::bitmap(&bitmap);
     print(&match form {

@@ -14,7 +14,7 @@ use std::{
 
 use crate::failure::Failure;
 
-/// The most that is read at once: more than any metadata of md needs.
+/// The most that is read at once: more than the metadata of most arrays needs.
 const READ_BYTES_MAX: u64 = 1 << 30;
 
 pub struct Source {
@@ -54,11 +54,17 @@ impl Source {
             .get()
             .checked_mul(u64::from(SECTOR_SIZE))
             .ok_or_else(truncated)?;
-        let len = usize::try_from(bytes.min(READ_BYTES_MAX)).map_err(|_| truncated())?;
         let end = self.sectors.to_bytes().unwrap_or(u64::MAX);
         if start.checked_add(bytes).is_none_or(|last| last > end) {
             return Err(truncated());
         }
+        let long = || Failure::TooLong {
+            what,
+            bytes,
+            max: READ_BYTES_MAX,
+        };
+        let len = usize::try_from(bytes).ok();
+        let len = len.filter(|_| bytes <= READ_BYTES_MAX).ok_or_else(long)?;
         let mut buffer = vec![0; len];
         match self.file.read_exact_at(&mut buffer, start) {
             Ok(()) => Ok(buffer),

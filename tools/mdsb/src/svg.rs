@@ -2,10 +2,15 @@
 
 //! The heat map as an SVG file: a grid of tiles, each filled from the bottom by the shares of its chunks' states.
 
-use std::fmt::Write as _;
+use std::{
+    fmt::Write as _,
+    fs::{self, OpenOptions},
+    io::{ErrorKind, Write as _},
+};
 
 use crate::{
     cells::Bitmap,
+    failure::Failure,
     heat::{Grid, Look, Tile, TilesMax},
 };
 
@@ -20,6 +25,46 @@ const RIGHT: f64 = 24.0;
 const LEGEND_LINE: f64 = 20.0;
 /// The least height of a state that occurs.
 const SLIVER: f64 = 2.5;
+
+/// What becomes of a file that is there already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Existing {
+    /// It stays.
+    Keep,
+    /// A regular file is replaced.
+    Replace,
+}
+
+/// Where a drawing goes.
+pub struct File<'a> {
+    pub path: &'a str,
+    pub existing: Existing,
+}
+
+impl File<'_> {
+    /// Writes `drawing`; never to anything but a regular file.
+    pub fn write(&self, drawing: &str) -> Result<(), Failure> {
+        let path = self.path;
+        let in_the_way = |why| Failure::InTheWay {
+            path: path.to_owned(),
+            why,
+        };
+        let failed = |error| Failure::io("write", path, error);
+        let mut options = OpenOptions::new();
+        options.write(true);
+        match fs::symlink_metadata(path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => options.create_new(true),
+            Err(error) => return Err(failed(error)),
+            Ok(found) if !found.is_file() => return Err(in_the_way("it is no regular file")),
+            Ok(_) if self.existing == Existing::Keep => {
+                return Err(in_the_way("--force replaces it"))
+            }
+            Ok(_) => options.truncate(true),
+        };
+        let mut file = options.open(path).map_err(failed)?;
+        file.write_all(drawing.as_bytes()).map_err(failed)
+    }
+}
 
 pub fn draw(path: &str, bitmap: &Bitmap) -> String {
     let grid = Grid::of(bitmap, &TILES_MAX);

@@ -9,6 +9,16 @@ pub fn json(tree: &Value) -> String {
     format!("{tree:#}\n")
 }
 
+/// `text` with its control characters, which a name on disk may have, written out: a terminal would obey them.
+pub fn printable(text: &str) -> String {
+    let shown = |letter: char| {
+        let escaped = letter.is_control().then(|| letter.escape_default());
+        let plain = escaped.is_none().then_some(letter);
+        escaped.into_iter().flatten().chain(plain)
+    };
+    text.chars().flat_map(shown).collect()
+}
+
 pub fn render(tree: &Value) -> String {
     let mut out = String::new();
     if let Value::Object(map) = tree {
@@ -62,7 +72,7 @@ fn label(key: &str) -> (String, &'static str) {
 
 fn scalar(value: &Value, unit: &str) -> String {
     match value {
-        Value::String(text) => text.clone(),
+        Value::String(text) => printable(text),
         Value::Bool(true) => "yes".to_owned(),
         Value::Bool(false) => "no".to_owned(),
         Value::Array(items) => {
@@ -117,6 +127,12 @@ mod tests {
         let tree = json!({"size_sectors": 2048, "name": "x", "none": null, "block_bytes": 512, "list": ["a", "b"]});
         let wanted = "size   2048 sectors (1.0 MiB)\nname   x\nblock  512 bytes\nlist   a, b\n";
         assert_eq!(render(&tree), wanted);
+    }
+
+    #[test]
+    fn a_terminal_is_not_commanded() {
+        let tree = json!({"name": "a\u{1b}[2J\nb\u{9b}ü"});
+        assert_eq!(render(&tree), "name  a\\u{1b}[2J\\nb\\u{9b}ü\n");
     }
 
     #[test]

@@ -99,8 +99,10 @@ pub enum JournalError {
     },
     /// The payloads end beyond the block, or before they start.
     MetaSize(u32),
-    /// The block's position is not a multiple of 8 sectors.
+    /// No block of the ring begins at the block's position.
     Position(Sector),
+    /// The block and what follows it take so many sectors, more than the ring has.
+    BeyondRing(Sectors),
     /// The payload at this byte is none of the known types.
     PayloadType(usize),
     /// The payload at this byte is not whole, or not whole blocks.
@@ -120,6 +122,7 @@ impl fmt::Display for JournalError {
             }
             Self::MetaSize(size) => write!(f, "payloads end at byte {size}"),
             Self::Position(at) => write!(f, "meta block at sector {at}, which is no block"),
+            Self::BeyondRing(len) => write!(f, "write of {len} sectors, longer than the ring"),
             Self::PayloadType(at) => write!(f, "unknown payload at byte {at}"),
             Self::PayloadSize(at) => write!(f, "payload at byte {at} is not whole"),
             Self::Full => write!(f, "no room for another payload"),
@@ -198,9 +201,9 @@ pub struct MetaBlock<'a> {
 }
 
 impl<'a> MetaBlock<'a> {
-    /// Checks `block`, payloads included. Whether it is the block that replay expects, [`MetaBlock::sequence`] and
-    /// [`MetaBlock::position`] tell.
-    pub fn parse(block: &'a [u8], seed: Seed) -> Result<Self, JournalError> {
+    /// Checks `block`, payloads included, of a ring of so many sectors. Whether it is the block that replay expects,
+    /// [`MetaBlock::sequence`] and [`MetaBlock::position`] tell.
+    pub fn parse(block: &'a [u8], seed: Seed, ring: Sectors) -> Result<Self, JournalError> {
         let block: &[u8; BLOCK_BYTES] = block
             .try_into()
             .map_err(|_| JournalError::BlockSize(block.len()))?;
@@ -219,7 +222,9 @@ impl<'a> MetaBlock<'a> {
             return Err(JournalError::Checksum { stored, computed });
         }
         let position = Sector::new(raw.position.get());
-        if position.get() % BLOCK_SECTORS.get() != 0 {
+        let end = position.checked_add(BLOCK_SECTORS);
+        let in_ring = end.is_some_and(|end| end.get() <= ring.get());
+        if !in_ring || position.get() % BLOCK_SECTORS.get() != 0 {
             return Err(JournalError::Position(position));
         }
         let size = raw.meta_size.get();
@@ -234,7 +239,13 @@ impl<'a> MetaBlock<'a> {
         for payload in walk {
             payload?;
         }
-        Ok(Self { raw, payloads })
+        let block = Self { raw, payloads };
+        let len = block.payload_len().checked_add(BLOCK_SECTORS);
+        let len = len.unwrap_or(Sectors::MAX);
+        if len > ring {
+            return Err(JournalError::BeyondRing(len));
+        }
+        Ok(block)
     }
 
     /// Its number.
@@ -452,6 +463,8 @@ mod tests {
     use super::*;
     use std::vec::Vec;
 
+    const RING: Sectors = Sectors::new(8192);
+
     fn seed() -> Seed {
         Seed::of(Uuid::new([7; 16]))
     }
@@ -474,7 +487,7 @@ mod tests {
             w.push_flush(&[Sector::new(8), Sector::new(24)])
                 .expect("room");
         });
-        let meta = MetaBlock::parse(&bytes, seed()).expect("a good block");
+        let meta = MetaBlock::parse(&bytes, seed(), RING).expect("a good block");
         assert_eq!(
             (meta.sequence(), meta.position()),
             (Sequence(41), Sector::new(16))
@@ -509,7 +522,7 @@ mod tests {
                 while w.push_blocks(Content::Data(Sector::ZERO), &[5; 10]).is_ok() {}
             },
         );
-        let meta = MetaBlock::parse(&bytes, seed()).expect("a good block");
+        let meta = MetaBlock::parse(&bytes, seed(), RING).expect("a good block");
         assert_eq!(meta.payloads().count(), (4096 - 32) / 56);
     }
 
@@ -524,13 +537,20 @@ mod tests {
             bytes[at] = value;
             let sum = crc32c_without(seed().0, &bytes, CHECKSUM_AT);
             bytes[4..8].copy_from_slice(&sum.to_le_bytes());
-            MetaBlock::parse(&bytes, seed()).map(|_| ())
+            MetaBlock::parse(&bytes, seed(), RING).map(|_| ())
         };
         assert!(matches!(broken(0, 0), Err(JournalError::Magic(_))));
         assert_eq!(broken(8, 2), Err(JournalError::Version(2)));
         assert_eq!(broken(12, 31), Err(JournalError::MetaSize(31)));
         assert_eq!(broken(13, 0x11), Err(JournalError::MetaSize(0x1134)));
         assert_eq!(broken(24, 9), Err(JournalError::Position(Sector::new(9))));
+        assert_eq!(
+            broken(25, 0x20),
+            Err(JournalError::Position(Sector::new(8208)))
+        );
+        let ring = |sectors| MetaBlock::parse(&good, seed(), Sectors::new(sectors)).map(|_| ());
+        assert_eq!(ring(24), Ok(()));
+        assert_eq!(ring(23), Err(JournalError::Position(Sector::new(16))));
         assert_eq!(broken(32, 3), Err(JournalError::PayloadType(32)));
         assert_eq!(broken(36, 16), Err(JournalError::PayloadSize(32)));
         assert_eq!(broken(36, 7), Err(JournalError::PayloadSize(32)));
@@ -538,12 +558,30 @@ mod tests {
         assert_eq!(broken(12, 33), Err(JournalError::PayloadSize(32)));
         let other = Seed::of(Uuid::new([8; 16]));
         assert!(matches!(
-            MetaBlock::parse(&good, other),
+            MetaBlock::parse(&good, other, RING),
             Err(JournalError::Checksum { .. })
         ));
         assert_eq!(
-            MetaBlock::parse(&good[1..], seed()).map(|_| ()),
+            MetaBlock::parse(&good[1..], seed(), RING).map(|_| ()),
             Err(JournalError::BlockSize(4095))
+        );
+    }
+
+    #[test]
+    fn a_write_fits_its_ring() {
+        let bytes = block(|w| {
+            w.push_blocks(Content::Data(Sector::ZERO), &[1, 2])
+                .expect("room")
+        });
+        let ring = |sectors| MetaBlock::parse(&bytes, seed(), Sectors::new(sectors)).map(|_| ());
+        assert_eq!(ring(24), Ok(()));
+        let longer = block(|w| {
+            w.push_blocks(Content::Data(Sector::ZERO), &[1, 2, 3])
+                .expect("room")
+        });
+        assert_eq!(
+            MetaBlock::parse(&longer, seed(), Sectors::new(24)).map(|_| ()),
+            Err(JournalError::BeyondRing(Sectors::new(32)))
         );
     }
 }

@@ -19,6 +19,7 @@
 pub mod badblocks;
 pub mod bitmap;
 mod bits;
+mod bounds;
 pub mod crc;
 pub mod extents;
 pub mod ident;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The header of a partial parity log (`struct ppl_header`): 4096 bytes, little-endian, followed by the partial parity
-//! of each entry in turn. The newest of several headers in a ring is the one of the highest generation.
+//! of each entry in turn. Several logs may follow one another in an area; [`Search`] finds the newest.
 
 use core::fmt;
 
@@ -16,6 +16,11 @@ use crate::units::{Sector, Sectors, Slot};
 
 /// Bytes of a header.
 pub const HEADER_BYTES: usize = 4096;
+/// Sectors of a header.
+pub const HEADER_SECTORS: Sectors = Sectors::new(8);
+/// The shortest area that is of use: a header and the partial parity of a stripe of 4 KiB. C md answers `ENOSPC` to a
+/// shorter one when it starts the array (`ppl_validate_rdev`).
+pub const AREA_SECTORS_MIN: Sectors = Sectors::new(16);
 /// Entries that fit in one.
 pub const ENTRIES_MAX: usize = 148;
 /// The start of a header, kept at all ones.
@@ -69,6 +74,9 @@ pub enum PplError {
     Entry(Entry),
     /// A parity disk that no array has.
     ParityDisk(u32),
+    /// Header and partial parity take so many sectors, more than there are to the end of the area. C md reads on behind
+    /// the area.
+    BeyondArea(Sectors),
 }
 
 impl fmt::Display for PplError {
@@ -81,6 +89,7 @@ impl fmt::Display for PplError {
             Self::Entries(n) => write!(f, "{n} entries, more than {ENTRIES_MAX}"),
             Self::Entry(Entry(at)) => write!(f, "entry {at} is not whole sectors"),
             Self::ParityDisk(disk) => write!(f, "parity on member {disk}"),
+            Self::BeyondArea(len) => write!(f, "log of {len} sectors reaches beyond its area"),
         }
     }
 }
@@ -126,8 +135,8 @@ pub struct Header<'a> {
 
 impl<'a> Header<'a> {
     /// Checks the first 4096 of `bytes`. `block` is the unit of the sectors in it: 512 for native metadata, the
-    /// array's logical block for external.
-    pub fn parse(bytes: &'a [u8], block: BlockSize) -> Result<Self, PplError> {
+    /// array's logical block for external. `room` is what there is from the header to the end of the area.
+    pub fn parse(bytes: &'a [u8], block: BlockSize, room: Sectors) -> Result<Self, PplError> {
         let (raw, _) = Raw::ref_from_prefix(bytes).map_err(|_| PplError::TooShort)?;
         let (stored, computed) = (
             raw.checksum.get(),
@@ -144,11 +153,15 @@ impl<'a> Header<'a> {
         for (index, entry) in entries.iter().enumerate() {
             decode(entry, Entry(index), block)?;
         }
-        Ok(Self {
+        let header = Self {
             raw,
             entries,
             block,
-        })
+        };
+        if header.len() > room {
+            return Err(PplError::BeyondArea(header.len()));
+        }
+        Ok(header)
     }
 
     /// Whose log it is.
@@ -175,7 +188,7 @@ impl<'a> Header<'a> {
     pub fn len(&self) -> Sectors {
         let parity = self.writes().map(|write| write.parity_len.get());
         // At most 148 times 2^23 sectors behind the header's 8.
-        Sectors::new(parity.fold(8, u64::saturating_add))
+        Sectors::new(parity.fold(HEADER_SECTORS.get(), u64::saturating_add))
     }
 
     /// A log is never empty: it has its header.
@@ -204,6 +217,121 @@ fn decode(raw: &RawEntry, entry: Entry, block: BlockSize) -> Result<Write, PplEr
         parity_slot: Slot::new(u16::try_from(disk).map_err(|_| PplError::ParityDisk(disk))?),
         checksum: raw.checksum.get(),
     })
+}
+
+/// Whose headers count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// Those of the array with this [`signature`].
+    Array(u32),
+    /// Anybody's: with external metadata a program judges the signature.
+    Anybody,
+}
+
+/// A header that was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// Sectors from the start of the area.
+    pub at: Sectors,
+    /// Its generation.
+    pub generation: u64,
+}
+
+/// Why a search ended before the area did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// No valid header follows.
+    Header(PplError),
+    /// The header that follows has this signature, another array's.
+    Foreign(u32),
+    /// The header that follows is of this generation, older than the one before: the ring began anew there.
+    Older(u64),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Header(error) => error.fmt(f),
+            Self::Foreign(signature) => write!(f, "signature {signature:#010x} of another array"),
+            Self::Older(generation) => write!(f, "generation {generation} is older"),
+        }
+    }
+}
+
+/// The search for the newest header of an area, one header at a time.
+///
+/// As in C md (`ppl_load_distributed`) it begins at the start and goes from header to header over the partial parity
+/// between them, as long as they are valid, of this array, and not older than the one before; the last one is what is
+/// to be recovered from. Unlike C md's it knows where that lies also when the log reaches to the end of the area: C
+/// takes the place behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Search {
+    area: Sectors,
+    owner: Owner,
+    block: BlockSize,
+    /// Where to look next; `None` when the search is over.
+    at: Option<Sectors>,
+    newest: Option<Found>,
+}
+
+impl Search {
+    /// A search through an area of so many sectors; `block` is the unit of the sectors in its headers.
+    pub fn new(area: Sectors, owner: Owner, block: BlockSize) -> Self {
+        Self {
+            area,
+            owner,
+            block,
+            at: Some(Sectors::ZERO),
+            newest: None,
+        }
+        .within()
+    }
+
+    /// Where to read the next [`HEADER_BYTES`], in sectors from the start of the area; `None` when the search is over.
+    pub fn place(&self) -> Option<Sectors> {
+        self.at
+    }
+
+    /// Takes the bytes that are there.
+    ///
+    /// # Errors
+    ///
+    /// Why the search is over; what it found until then stays.
+    pub fn take(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        let Some(at) = self.at.take() else {
+            return Ok(());
+        };
+        let room = self.area.checked_sub(at).unwrap_or(Sectors::ZERO);
+        let header = Header::parse(bytes, self.block, room).map_err(Stop::Header)?;
+        let (signature, generation) = (header.signature(), header.generation());
+        if matches!(self.owner, Owner::Array(ours) if ours != signature) {
+            return Err(Stop::Foreign(signature));
+        }
+        if self
+            .newest
+            .is_some_and(|newest| newest.generation > generation)
+        {
+            return Err(Stop::Older(generation));
+        }
+        self.newest = Some(Found { at, generation });
+        self.at = at.checked_add(header.len());
+        *self = self.within();
+        Ok(())
+    }
+
+    /// The newest header so far.
+    pub fn newest(&self) -> Option<Found> {
+        self.newest
+    }
+
+    /// A header needs something behind it to be of use.
+    fn within(mut self) -> Self {
+        self.at = self.at.filter(|at| {
+            at.checked_add(HEADER_SECTORS)
+                .is_some_and(|end| end < self.area)
+        });
+        self
+    }
 }
 
 /// A header to write.
@@ -261,96 +389,4 @@ fn encode(write: Write, entry: Entry, block: BlockSize) -> Result<RawEntry, PplE
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn write(data: u64, parity_sectors: u64) -> Write {
-        Write {
-            data: Sector::new(data),
-            data_len: Sectors::new(16),
-            parity_len: Sectors::new(parity_sectors),
-            parity_slot: Slot::new(2),
-            checksum: 0x1234,
-        }
-    }
-
-    fn header(writes: &[Write]) -> std::vec::Vec<u8> {
-        let mut bytes = vec![0; HEADER_BYTES];
-        let new = NewHeader {
-            signature: signature(Uuid::default()),
-            generation: 9,
-            block: BlockSize::PAGE,
-        };
-        new.write(&mut bytes, writes.iter().copied())
-            .expect("a header that fits");
-        bytes
-    }
-
-    #[test]
-    fn headers_round_trip() {
-        let writes = [write(0, 8), write(4096, 0)];
-        let bytes = header(&writes);
-        let parsed = Header::parse(&bytes, BlockSize::PAGE).expect("a good header");
-        assert_eq!(parsed.writes().collect::<std::vec::Vec<_>>(), writes);
-        assert_eq!(
-            (parsed.generation(), parsed.signature()),
-            (9, signature(Uuid::default()))
-        );
-        assert_eq!(parsed.len(), Sectors::new(16));
-    }
-
-    /// The fields where `struct ppl_header` has them.
-    #[test]
-    fn the_bytes_of_a_header() {
-        let bytes = header(&[write(4096, 8)]);
-        assert!(bytes[..512].iter().all(|&b| b == 0xff));
-        assert_eq!(bytes[520], 9);
-        assert_eq!(bytes[528], 1);
-        assert_eq!(
-            bytes[536..560],
-            [0, 2, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, 32, 0, 0, 2, 0, 0, 0, 0x34, 0x12, 0, 0]
-        );
-    }
-
-    #[test]
-    fn as_many_entries_as_fit() {
-        let full = [write(8, 8); ENTRIES_MAX];
-        let bytes = header(&full);
-        assert_eq!(
-            Header::parse(&bytes, BlockSize::PAGE).map(|h| h.writes().count()),
-            Ok(ENTRIES_MAX)
-        );
-        let new = NewHeader {
-            signature: 0,
-            generation: 0,
-            block: BlockSize::SECTOR,
-        };
-        let mut bytes = vec![0; HEADER_BYTES];
-        assert_eq!(
-            new.write(&mut bytes, [write(8, 8); ENTRIES_MAX + 1]),
-            Err(PplError::Entries(149))
-        );
-    }
-
-    #[test]
-    fn what_is_refused() {
-        let good = header(&[write(8, 8)]);
-        let broken = |at: usize, value: u32| {
-            let mut bytes = good.clone();
-            bytes[at..at + 4].copy_from_slice(&value.to_le_bytes());
-            let sum = !crc32c_without(!0, &bytes, CHECKSUM_AT);
-            bytes[CHECKSUM_AT..CHECKSUM_AT + 4].copy_from_slice(&sum.to_le_bytes());
-            Header::parse(&bytes, BlockSize::PAGE).map(|_| ())
-        };
-        assert_eq!(broken(528, 149), Err(PplError::Entries(149)));
-        assert_eq!(broken(544, 513), Err(PplError::Entry(Entry(0))));
-        assert_eq!(broken(540, u32::MAX), Err(PplError::Entry(Entry(0))));
-        assert_eq!(broken(552, 65536), Err(PplError::ParityDisk(65536)));
-        let mut torn = good.clone();
-        torn[4095] ^= 1;
-        assert!(matches!(
-            Header::parse(&torn, BlockSize::PAGE),
-            Err(PplError::Checksum { .. })
-        ));
-    }
-}
+mod tests;

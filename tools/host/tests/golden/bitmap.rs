@@ -170,7 +170,8 @@ fn what_examine_badblocks_prints_agrees() {
         };
         let block = image.superblock();
         let sb = image.sb1(&block, minor);
-        let log = sb.bad_block_log().expect("a log");
+        let usage = sb.extents().log_use(None).expect("a log");
+        let log = usage.place().expect("a log");
         if sb.member().bad_blocks == BadBlocks::Unrecorded {
             assert!(
                 text.starts_with("Bad-blocks list is empty in"),

@@ -5,10 +5,11 @@
 use md_core::{
     format::{
         bitmap::BitmapSb,
+        extents::Area,
         level::Level,
         sb1::{BadBlocks, CrashLog, MinorVersion, Progress, Role, Sb1},
     },
-    units::{Sector, Slot},
+    units::{Sector, SectorRange, Slot},
 };
 
 use super::{
@@ -68,13 +69,19 @@ fn places(ours: &mut Ours, image: &Image, sb: &Sb1<'_>) {
     ours.add_if(said, "Unused Space", unused);
 }
 
+fn bad_block_log(sb: &Sb1<'_>) -> Option<SectorRange> {
+    sb.extents()
+        .range(Area::BadBlockLog)
+        .expect("on the member")
+}
+
 /// The sectors before and behind the data that nothing uses, as mdadm reckons.
 fn unused(image: &Image, sb: &Sb1<'_>) -> (u64, u64) {
     /// What mdadm keeps for a superblock and the write-intent log it might get, in sectors.
     const SUPERBLOCK: u64 = 72;
     let (array, member) = (sb.array(), sb.member());
     let (data, at) = (member.data, member.superblock.get());
-    let log = sb.bad_block_log().map(|log| log.range);
+    let log = bad_block_log(sb);
     let used = match array.level {
         Level::Linear | Level::Raid0 => data.size,
         _ => array.member_size,
@@ -142,13 +149,13 @@ fn logs(ours: &mut Ours, sb: &Sb1<'_>) {
             ),
         ),
     }
-    if let Some(log) = sb.bad_block_log() {
-        let offset = i128::from(log.range.start().get()) - i128::from(sb.member().superblock.get());
+    if let Some(log) = bad_block_log(sb) {
+        let offset = i128::from(log.start().get()) - i128::from(sb.member().superblock.get());
         let present = match sb.member().bad_blocks {
             BadBlocks::Recorded => " - bad blocks present.",
             BadBlocks::Unrecorded => "",
         };
-        let entries = log.range.len().get() * 64;
+        let entries = log.len().get() * 64;
         ours.add(
             "Bad Block Log",
             format!("{entries} entries available at offset {offset} sectors{present}"),

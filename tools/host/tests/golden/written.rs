@@ -7,12 +7,12 @@ use md_core::{
         bitmap::BitmapSb,
         journal::{MetaBlock, Payload, Seed, Writer},
         level::Level,
-        ppl::{self, NewHeader},
+        ppl::{self, Found, NewHeader, Owner, Search},
         sb0::{Descriptor, DiskState, InternalBitmap, Record, Sb0, Seat, Standing},
-        sb1::{CrashLog, PplPlace, Progress, Update},
+        sb1::{CrashLog, Progress, Update},
         BlockSize,
     },
-    units::Slot,
+    units::{SectorRange, Slot},
 };
 
 use std::ops::Range;
@@ -129,47 +129,65 @@ fn bitmap_superblocks() {
 
 #[test]
 fn partial_parity_logs() {
-    let (mut headers, mut writes) = (0, 0);
+    let (mut headers, mut writes, mut behind) = (0, 0, 0);
     for image in images() {
-        let Some(place) = ppl_place(&image) else {
+        let Some(log) = ppl(&image) else {
             continue;
         };
-        let range = place.range.expect("room for the log");
-        let bytes = image.read(range.start(), ppl::HEADER_BYTES);
-        let header = ppl::Header::parse(&bytes, BlockSize::SECTOR)
-            .unwrap_or_else(|error| panic!("{}: {error}", image.name));
-        let new = NewHeader {
-            signature: header.signature(),
-            generation: header.generation(),
-            block: BlockSize::SECTOR,
-        };
-        let mut again = vec![0; bytes.len()];
-        new.write(&mut again, header.writes()).expect("it fits");
-        same(&image, &bytes, &again);
-        check_parity(&image, &header, range.start().get());
+        // Each log up to the newest, which is what a start would recover from.
+        for found in &log.headers {
+            let at = log.area.start().saturating_add(found.at);
+            let bytes = image.read(at, ppl::HEADER_BYTES);
+            let room = log.area.len().checked_sub(found.at).expect("in the area");
+            let header = ppl::Header::parse(&bytes, BlockSize::SECTOR, room)
+                .unwrap_or_else(|error| panic!("{}: {error}", image.name));
+            assert_eq!(header.generation(), found.generation, "{}", image.name);
+            let new = NewHeader {
+                signature: header.signature(),
+                generation: header.generation(),
+                block: BlockSize::SECTOR,
+            };
+            let mut again = vec![0; bytes.len()];
+            new.write(&mut again, header.writes()).expect("it fits");
+            same(&image, &bytes, &again);
+            check_parity(&image, &header, at.get());
+            writes += header.writes().count();
+        }
+        let generations: Vec<u64> = log.headers.iter().map(|found| found.generation).collect();
+        assert!(generations.is_sorted(), "{}: {generations:?}", image.name);
         headers += 1;
-        writes += header.writes().count();
+        behind += usize::from(log.headers.len() > 1);
     }
     assert!(
-        headers >= 3 && writes > 0,
-        "{headers} headers, {writes} writes"
+        headers >= 3 && writes > 0 && behind > 0,
+        "{headers} areas, {writes} writes, {behind} areas with several logs"
     );
 }
 
-fn ppl_place(image: &Image) -> Option<PplPlace> {
+struct Log {
+    area: SectorRange,
+    /// From the start of the area to the newest.
+    headers: Vec<Found>,
+}
+
+fn ppl(image: &Image) -> Option<Log> {
     let block = image.superblock();
     let sb = image.sb1(&block, image.minor()?);
-    match sb.member().crash_log {
-        CrashLog::Ppl(place) => {
-            let signature = ppl::signature(sb.set_uuid());
-            let at = place.range.expect("room for the log").start();
-            let bytes = image.read(at, ppl::HEADER_BYTES);
-            let header = ppl::Header::parse(&bytes, BlockSize::SECTOR).expect("a header");
-            assert_eq!(header.signature(), signature, "{}", image.name);
-            Some(place)
+    let CrashLog::Ppl(place) = sb.member().crash_log else {
+        return None;
+    };
+    let area = place.range.expect("room for the log");
+    let owner = Owner::Array(ppl::signature(sb.set_uuid()));
+    let mut search = Search::new(area.len(), owner, BlockSize::SECTOR);
+    let mut headers = Vec::new();
+    while let Some(by) = search.place() {
+        let at = area.start().saturating_add(by);
+        if search.take(&image.read(at, ppl::HEADER_BYTES)).is_ok() {
+            headers.extend(search.newest());
         }
-        CrashLog::None | CrashLog::Bitmap(_) => None,
     }
+    assert_eq!(headers.last().copied(), search.newest(), "{}", image.name);
+    Some(Log { area, headers })
 }
 
 /// The partial parity behind a header has the sums that its entries say.
@@ -200,9 +218,10 @@ fn journals() {
             continue;
         };
         let seed = Seed::of(sb.set_uuid());
+        let ring = sb.member().data.size;
         let mut at = sb.member().data.offset.saturating_add(tail);
         // The ring from its tail on, as far as it was written.
-        while let Ok(meta) = MetaBlock::parse(&image.read(at, 4096), seed) {
+        while let Ok(meta) = MetaBlock::parse(&image.read(at, 4096), seed, ring) {
             check_meta(&image, meta, &image.read(at, 4096), seed);
             blocks += 1;
             payloads += meta.payloads().count();

@@ -4,28 +4,69 @@
 
 use md_core::format::{
     badblocks,
-    extents::{Extents, LogUse},
+    bitmap::BitmapSb,
+    extents::{Area, Extents, ExtentsError, LogUse},
     journal::{MetaBlock, Seed, BLOCK_BYTES},
-    ppl,
-    sb1::{BadBlocks, CrashLog, Progress, Sb1},
-    BlockSize,
+    ppl::Stop,
+    sb1::{BadBlocks, CrashLog, Progress, Sb1, Unplaced},
 };
 
-use super::Findings;
-use crate::{failure::Failure, found::Superblock, source::Source};
+use super::{bitmap::check_room, Findings};
+use crate::{failure::Failure, found::Superblock, ppl, source::Source};
 
 pub(super) fn check(
     source: &Source,
     sb: &Superblock<'_>,
-    extents: &Extents,
+    bitmap: Option<&BitmapSb>,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
-    let log = match extents.verify() {
-        Ok(log) => log,
+    check_data(sb, findings);
+    let log = match sb.extents() {
+        Ok(extents) => placed(&extents, bitmap, findings),
         Err(error) => {
             findings.add("areas-collide", error);
             LogUse::Absent
         }
+    };
+    if let Superblock::V1(sb) = sb {
+        check_bad_blocks(source, sb, log, findings)?;
+        check_ppl(source, sb, findings)?;
+        check_journal(source, sb, findings)?;
+    }
+    Ok(())
+}
+
+/// Whether the member has room for what the array uses of it.
+fn check_data(sb: &Superblock<'_>, findings: &mut Findings) {
+    let (needed, room) = (sb.array().member_size, sb.member().data.size);
+    let journal = matches!(sb.member().progress, Progress::Journal { .. });
+    findings.add_if(
+        needed > room && !journal,
+        "data-too-short",
+        format_args!(
+            "the array uses {needed} sectors of each member, and there is room for {room}"
+        ),
+    );
+}
+
+/// Checks what else depends on the places, and tells how the bad-block log may be used.
+fn placed(extents: &Extents, bitmap: Option<&BitmapSb>, findings: &mut Findings) -> LogUse {
+    if let Some(bitmap) = bitmap {
+        check_room(bitmap, extents, findings);
+        match extents.with_bitmap(bitmap) {
+            // That was named when it was read.
+            Ok(_) | Err(ExtentsError::OffDevice(Area::Bitmap)) => {}
+            Err(error) => findings.add("areas-collide", error),
+        }
+    }
+    let log = match extents.log_use(bitmap) {
+        Ok(log) => log,
+        Err(error @ ExtentsError::RecordedBadBlocksIn(_)) => {
+            findings.add("areas-collide", error);
+            LogUse::Absent
+        }
+        // The bitmap's, named above.
+        Err(_) => LogUse::Absent,
     };
     match log {
         LogUse::InsideLocklessBitmap(log) => findings.add(
@@ -42,17 +83,12 @@ pub(super) fn check(
         ),
         LogUse::Absent | LogUse::Usable(_) => {}
     }
-    if let Superblock::V1(sb) = sb {
-        check_bad_blocks(source, sb, log, findings)?;
-        check_ppl(source, sb, findings)?;
-        check_journal(source, sb, findings)?;
-    }
-    Ok(())
+    log
 }
 
 fn check_bad_blocks(
     source: &Source,
-    sb: &Sb1<'_>,
+    sb: &Sb1<'_, Unplaced>,
     log: LogUse,
     findings: &mut Findings,
 ) -> Result<(), Failure> {
@@ -77,40 +113,50 @@ fn check_bad_blocks(
     Ok(())
 }
 
-fn check_ppl(source: &Source, sb: &Sb1<'_>, findings: &mut Findings) -> Result<(), Failure> {
+fn check_ppl(
+    source: &Source,
+    sb: &Sb1<'_, Unplaced>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
     let CrashLog::Ppl(place) = sb.member().crash_log else {
         return Ok(());
     };
     let Some(range) = place.range else {
         findings.add(
             "ppl-missing",
-            "the array uses a partial parity log, and this member has no room for one",
+            format_args!(
+                "the array uses a partial parity log, and {} sectors are no room for one",
+                place.sectors
+            ),
         );
         return Ok(());
     };
-    let bytes = source.read(
-        range.start(),
-        ppl::HEADER_BYTES as u64,
-        "the partial parity log",
-    )?;
-    match ppl::Header::parse(&bytes, BlockSize::SECTOR) {
-        Err(error) => findings.add("ppl-header", format_args!("partial parity log: {error}")),
-        Ok(header) => findings.add_if(
-            header.signature() != ppl::signature(sb.set_uuid()),
+    let area = ppl::Area::read(source, range, sb.set_uuid())?;
+    match area.stop {
+        // What comes behind the newest log is what was there before.
+        _ if area.newest.is_some() => {}
+        Some(Stop::Foreign(_)) => findings.add(
             "ppl-signature",
             "the partial parity log is that of another array",
         ),
+        Some(stop) => findings.add("ppl-header", format_args!("partial parity log: {stop}")),
+        None => {}
     }
     Ok(())
 }
 
-fn check_journal(source: &Source, sb: &Sb1<'_>, findings: &mut Findings) -> Result<(), Failure> {
+fn check_journal(
+    source: &Source,
+    sb: &Sb1<'_, Unplaced>,
+    findings: &mut Findings,
+) -> Result<(), Failure> {
     let Progress::Journal { tail } = sb.member().progress else {
         return Ok(());
     };
-    let at = sb.member().data.offset.saturating_add(tail);
+    let data = sb.member().data;
+    let at = data.offset.saturating_add(tail);
     let bytes = source.read(at, BLOCK_BYTES as u64, "the tail of the journal")?;
-    match MetaBlock::parse(&bytes, Seed::of(sb.set_uuid())) {
+    match MetaBlock::parse(&bytes, Seed::of(sb.set_uuid()), data.size) {
         Err(error) => findings.add(
             "journal-tail",
             format_args!("at sector {tail} of the journal: {error}"),

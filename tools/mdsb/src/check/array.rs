@@ -6,16 +6,17 @@ use md_core::{
     format::{
         level::Level,
         sb0::{DiskState, Sb0},
-        sb1::{Role, Sb1},
+        sb1::{ArrayState, Reshape, Role, Sb1, Unplaced},
     },
     layout::{
-        mirror::Raid10Layout,
-        raid456::{Raid5Layout, Raid6Layout},
+        chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},
+        mirror::{Raid10, Raid10Layout},
+        raid456::{ParityLayout, Raid456, Raid5Layout, Raid6Layout},
     },
     units::{MemberNumber, Sectors, Slot},
 };
 
-use super::Findings;
+use super::{bitmap::PAGE, Findings};
 use crate::{found::Superblock, names};
 
 pub(super) fn check(sb: &Superblock<'_>, findings: &mut Findings) {
@@ -26,8 +27,10 @@ pub(super) fn check(sb: &Superblock<'_>, findings: &mut Findings) {
         "level-unsupported",
         format_args!("level {level} has no personality"),
     );
-    check_layout(array.level, array.layout, findings);
-    check_chunk(array.level, array.chunk, findings);
+    check_shape(&Shape::now(array), findings);
+    if let Some(reshape) = array.reshape {
+        check_shape(&Shape::after(array, reshape), findings);
+    }
     if let Role::Active(slot) = sb.role() {
         let slots = slots(sb);
         findings.add_if(
@@ -49,6 +52,88 @@ fn slots(sb: &Superblock<'_>) -> u32 {
         .reshape
         .map_or(0, |reshape| reshape.delta_disks.min(0).unsigned_abs());
     u32::from(array.raid_disks) + fewer
+}
+
+/// What lays an array out.
+struct Shape {
+    level: Level,
+    layout: Option<u32>,
+    chunk: Sectors,
+    slots: u16,
+    member_size: Sectors,
+}
+
+impl Shape {
+    /// As the array is, or was before the reshape under way.
+    fn now(array: &ArrayState) -> Self {
+        let delta = array.reshape.map_or(0, |reshape| reshape.delta_disks);
+        // Verified: it is a number of slots that an array has.
+        let slots = u16::try_from(i32::from(array.raid_disks) - delta).unwrap_or(array.raid_disks);
+        Self {
+            level: array.level,
+            layout: array.layout,
+            chunk: array.chunk,
+            slots,
+            member_size: array.member_size,
+        }
+    }
+
+    /// As the reshape makes it.
+    fn after(array: &ArrayState, reshape: Reshape) -> Self {
+        Self {
+            level: reshape.new_level,
+            layout: Some(reshape.new_layout),
+            chunk: reshape.new_chunk,
+            slots: array.raid_disks,
+            member_size: array.member_size,
+        }
+    }
+
+    fn name(&self) -> String {
+        names::level(self.level)
+    }
+
+    /// Lays the array out; why that cannot be. What is said of layout and chunk alone is not said again.
+    fn lay_out(&self) -> Result<(), String> {
+        let sectors = u32::try_from(self.chunk.get()).ok();
+        let chunk = sectors.and_then(|sectors| ChunkSize::new(sectors).ok());
+        let (Some(chunk), Some(members)) = (chunk, MemberCount::new(self.slots)) else {
+            return Ok(());
+        };
+        let parity = match (self.level, self.layout) {
+            (Level::Raid4, _) => Some(ParityLayout::Raid4),
+            (Level::Raid5, Some(word)) => Raid5Layout::parse(word).ok().map(ParityLayout::Raid5),
+            (Level::Raid6, Some(word)) => Raid6Layout::parse(word).ok().map(ParityLayout::Raid6),
+            _ => None,
+        };
+        let mirror = match (self.level, self.layout) {
+            (Level::Raid10, Some(word)) => Raid10Layout::parse(word).ok(),
+            _ => None,
+        };
+        if parity.is_none() && mirror.is_none() || !chunk.sectors().get().is_power_of_two() {
+            return Ok(());
+        }
+        let chunk = PowerOfTwoChunk::new(chunk, PAGE).map_err(|error| error.to_string())?;
+        if let Some(layout) = parity {
+            let raid = Raid456::new(layout, chunk, members, self.member_size);
+            return raid.map(|_| ()).map_err(|error| error.to_string());
+        }
+        mirror.map_or(Ok(()), |layout| {
+            let raid = Raid10::new(layout, chunk, members, self.member_size);
+            raid.map(|_| ()).map_err(|error| error.to_string())
+        })
+    }
+}
+
+fn check_shape(shape: &Shape, findings: &mut Findings) {
+    check_layout(shape.level, shape.layout, findings);
+    check_chunk(shape.level, shape.chunk, findings);
+    if let Err(why) = shape.lay_out() {
+        findings.add(
+            "geometry-impossible",
+            format_args!("{} of {} slots: {why}", shape.name(), shape.slots),
+        );
+    }
 }
 
 fn check_layout(level: Level, layout: Option<u32>, findings: &mut Findings) {
@@ -87,7 +172,7 @@ fn check_chunk(level: Level, chunk: Sectors, findings: &mut Findings) {
     );
 }
 
-fn check_roles(sb: &Sb1<'_>, findings: &mut Findings) {
+fn check_roles(sb: &Sb1<'_, Unplaced>, findings: &mut Findings) {
     let number = sb.stored_number();
     findings.add_if(
         sb.number().is_none(),

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The shortest page of a kernel, which a raid10 chunk must not be smaller than.
-const PAGE: Sectors = Sectors::new(8);
+pub(super) const PAGE: Sectors = Sectors::new(8);
 
 /// Checks the bitmap that `member` names; gives its superblock when it can be used.
 pub(super) fn check(
@@ -54,6 +54,7 @@ pub(super) fn check(
         Err(Failure::Truncated { .. }) => {
             findings.add("bitmap-off-device", "the bitmap ends beyond the member")
         }
+        Err(long @ Failure::TooLong { .. }) => findings.add("bitmap-unread", long),
         Err(other) => return Err(other),
     }
     Ok(Some(sb))
@@ -127,7 +128,7 @@ pub(super) fn check_room(sb: &BitmapSb, extents: &Extents, findings: &mut Findin
     let Kind::Lockless(chunk) = sb.kind else {
         return;
     };
-    let room = extents.bitmap_room().unwrap_or(Sectors::ZERO);
+    let room = extents.bitmap_room(sb).unwrap_or(Sectors::ZERO);
     let room = if sb.reserved.is_zero() {
         room
     } else {

@@ -83,16 +83,34 @@ fn superblock(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     array::check(sb, findings);
+    positions(sb, findings);
     let bitmap = bitmap::check(source, sb, findings)?;
-    let extents = sb.extents(source.sectors);
-    let extents = match &bitmap {
-        Some(bitmap) => extents.with_bitmap(bitmap, bitmap.sync_size),
-        None => extents,
-    };
-    if let Some(bitmap) = &bitmap {
-        bitmap::check_room(bitmap, &extents, findings);
+    areas::check(source, sb, bitmap.as_ref(), findings)
+}
+
+/// Positions that no driver takes as they are.
+fn positions(sb: &Superblock<'_>, findings: &mut Findings) {
+    let strays = sb.strays();
+    if let Some(at) = strays.resync {
+        findings.add(
+            "resync-beyond-members",
+            format_args!(
+                "the resync goes on at sector {at}, behind the end; nothing is left of it"
+            ),
+        );
     }
-    areas::check(source, sb, &extents, findings)
+    if let Some(upto) = strays.recovered {
+        findings.add(
+            "recovery-beyond-member",
+            format_args!("the member is rebuilt up to sector {upto}, more than it holds"),
+        );
+    }
+    if let Some(tail) = strays.tail {
+        findings.add(
+            "journal-tail",
+            format_args!("no block of the journal begins at sector {tail}; drivers take its start"),
+        );
+    }
 }
 
 pub fn report(path: &str, findings: &[Finding], form: Form) -> String {
@@ -106,7 +124,7 @@ pub fn report(path: &str, findings: &[Finding], form: Form) -> String {
         Form::Text if findings.is_empty() => format!("{path}: clean\n"),
         Form::Text => findings
             .iter()
-            .map(|f| format!("{path}: {}: {}\n", f.name, f.what))
+            .map(|f| format!("{path}: {}: {}\n", f.name, text::printable(&f.what)))
             .collect(),
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Makes a test image from a description in TOML: a sparse file with a superblock, a bitmap and a bad-block log, and
-//! with whatever damage is asked for.
+//! Makes a test image from a description in TOML: a sparse file with a superblock, a bitmap, a bad-block log, a journal
+//! or a partial parity log, and with whatever damage is asked for.
 
 mod spec;
 mod write;
@@ -32,11 +32,13 @@ pub fn craft(spec: &str, out: &str) -> Result<(), Failure> {
         .create_new(true)
         .open(out)
         .map_err(failed)?;
-    file.set_len(image.sectors.saturating_mul(512))
-        .map_err(failed)?;
+    let end = image.sectors.saturating_mul(512);
+    file.set_len(end).map_err(failed)?;
     for piece in pieces {
-        file.write_all_at(&piece.bytes, piece.at_byte)
-            .map_err(failed)?;
+        // The image is as long as it was to be: the rest of what does not fit is left out.
+        let room = usize::try_from(end.saturating_sub(piece.at_byte)).unwrap_or(usize::MAX);
+        let bytes = piece.bytes.get(..room).unwrap_or(&piece.bytes);
+        file.write_all_at(bytes, piece.at_byte).map_err(failed)?;
     }
     Ok(())
 }

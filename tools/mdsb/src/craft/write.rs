@@ -3,6 +3,7 @@
 //! A description as bytes, written by the writers of the driver.
 
 mod bitmap;
+mod logs;
 mod sb0;
 mod sb1;
 
@@ -11,8 +12,12 @@ use md_core::{
         badblocks,
         ident::{SbTime, Uuid},
         level::Level,
-        sb0 as format0,
-        sb1::{ArrayState, Clustering, JournalUse, MinorVersion, ResyncPoint, Role},
+        sb0::{self as format0, Sb0, Sb0Error},
+        sb1::{
+            ArrayState, Clustering, Device, Direction, JournalUse, MinorVersion, Reshape,
+            ResyncPoint, Role, Sb1, Sb1Error,
+        },
+        BlockSize, NewFeatures,
     },
     units::{Events, Sector, SectorRange, Sectors, Slot},
     words::level::LevelText,
@@ -36,23 +41,75 @@ pub(super) fn pieces(image: &spec::Image) -> Result<Vec<Piece>, String> {
     };
     let at = at.ok_or("the image is too short for a superblock")?;
     let array = array(&image.superblock, device, at, minor)?;
-    let mut pieces = vec![match minor {
+    let mut superblock = match minor {
         None => sb0::piece(image, &array, at)?,
         Some(minor) => sb1::piece(image, &array, at, minor)?,
-    }];
+    };
+    let summed = image.damage.iter().filter(|damage| damage.summed);
+    for damage in summed.clone() {
+        put(&mut superblock, damage.at_byte, &hex(&damage.bytes)?)?;
+    }
+    if summed.count() != 0 {
+        sum(&mut superblock.bytes, device, minor);
+    }
+    let mut pieces = vec![superblock];
     if let Some(spec) = &image.bitmap {
         pieces.push(bitmap::piece(spec, &image.superblock, &array, at)?);
     }
     if let Some(spec) = &image.bad_blocks {
         pieces.push(bad_blocks(spec, at)?);
     }
-    for damage in &image.damage {
+    if let Some(spec) = &image.journal {
+        let data = sb1::data(&image.superblock, device, at, minor).0;
+        pieces.push(logs::journal(spec, &image.superblock, data)?);
+    }
+    if let Some(spec) = &image.ppl {
+        pieces.extend(logs::ppl(spec, &image.superblock, at)?);
+    }
+    for damage in image.damage.iter().filter(|damage| !damage.summed) {
         pieces.push(Piece {
             at_byte: damage.at_byte,
             bytes: hex(&damage.bytes)?,
         });
     }
     Ok(pieces)
+}
+
+/// Puts `bytes` into a piece, `at_byte` of the image.
+fn put(piece: &mut Piece, at_byte: u64, bytes: &[u8]) -> Result<(), String> {
+    let start = at_byte.checked_sub(piece.at_byte);
+    let start = start.and_then(|start| usize::try_from(start).ok());
+    let place = start.and_then(|start| {
+        let end = start.checked_add(bytes.len())?;
+        piece.bytes.get_mut(start..end)
+    });
+    place
+        .ok_or_else(|| format!("byte {at_byte} does not lie in the superblock"))?
+        .copy_from_slice(bytes);
+    Ok(())
+}
+
+/// Gives a superblock the checksum that its bytes have, unless it is refused for something that comes before that.
+fn sum(block: &mut [u8], device: Sectors, minor: Option<MinorVersion>) {
+    let (at, computed) = match minor {
+        None => match Sb0::parse(block, device) {
+            Err(Sb0Error::Checksum { computed, .. }) => (152, computed.to_ne_bytes()),
+            _ => return,
+        },
+        Some(minor) => {
+            let device = Device {
+                sectors: device,
+                block: BlockSize::SECTOR,
+            };
+            match Sb1::read(block, minor, device, NewFeatures::Ignore) {
+                Err(Sb1Error::Checksum { computed, .. }) => (216, computed.to_le_bytes()),
+                _ => return,
+            }
+        }
+    };
+    if let Some(place) = block.get_mut(at..at + 4) {
+        place.copy_from_slice(&computed);
+    }
 }
 
 fn array(
@@ -80,16 +137,42 @@ fn array(
         member_size,
         raid_disks: spec.raid_disks,
         block_size: None,
-        reshape: None,
-        journal: JournalUse::Without,
+        reshape: reshape(spec, level)?,
+        journal: if roles(spec)?.contains(&Role::Journal) {
+            JournalUse::With
+        } else {
+            JournalUse::Without
+        },
         clustering: Clustering::Single,
     })
 }
 
+fn reshape(spec: &spec::Superblock, now: Level) -> Result<Option<Reshape>, String> {
+    let Some(reshape) = &spec.reshape else {
+        return Ok(None);
+    };
+    let backwards = reshape.delta_disks < 0 || (reshape.delta_disks == 0 && reshape.backwards);
+    let new_level = reshape.new_level.as_deref();
+    Ok(Some(Reshape {
+        position: Sector::new(reshape.position),
+        delta_disks: reshape.delta_disks,
+        new_level: new_level.map_or(Ok(now), level)?,
+        new_layout: reshape.new_layout.or(spec.layout).unwrap_or(0),
+        new_chunk: Sectors::new(reshape.new_chunk.unwrap_or(spec.chunk)),
+        direction: if backwards {
+            Direction::Backwards
+        } else {
+            Direction::Forwards
+        },
+    }))
+}
+
 fn level(text: &str) -> Result<Level, String> {
-    let known = LevelText::parse(text.as_bytes())
+    let named = LevelText::parse(text.as_bytes())
         .ok()
         .and_then(|text| text.level());
+    let numbered = || text.parse().ok().map(Level::from_number);
+    let known = named.or_else(numbered);
     known.ok_or_else(|| format!("there is no level {text}"))
 }
 

@@ -6,9 +6,9 @@
 mod areas;
 mod superblock;
 
-use md_core::format::bitmap::BitmapSb;
+use md_core::format::{bitmap::BitmapSb, sb1::CrashLog};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{json, Map, Value};
 
 use crate::{
     cells::Bitmap,
@@ -31,23 +31,24 @@ pub fn member(source: &Source, member: &Member) -> Result<Value, Failure> {
     all.insert("device".to_owned(), tree(&Device::of(source)));
     all.insert("superblock".to_owned(), superblock::describe(member, &sb));
     let bitmap = Bitmap::read_superblock(source, &sb);
-    if let Ok((at, bitmap)) = &bitmap {
-        all.insert(
-            "bitmap".to_owned(),
-            tree(&BitmapFields::of(
-                at.get(),
-                bitmap,
-                sb.uuid_text(bitmap.uuid),
-            )),
-        );
+    let described = match (&bitmap, sb.member().crash_log) {
+        (Ok((at, bitmap)), _) => Some(tree(&BitmapFields::of(
+            at.get(),
+            bitmap,
+            sb.uuid_text(bitmap.uuid),
+        ))),
+        (Err(why), CrashLog::Bitmap(place)) => Some(json!({
+            "at_sector": place.start.get(),
+            "unreadable": why.to_string(),
+        })),
+        (Err(_), CrashLog::None | CrashLog::Ppl(_)) => None,
+    };
+    if let Some(described) = described {
+        all.insert("bitmap".to_owned(), described);
     }
     if let Superblock::V1(sb1) = &sb {
-        let extents = sb.extents(source.sectors);
-        let extents = match &bitmap {
-            Ok((_, bitmap)) => extents.with_bitmap(bitmap, bitmap.sync_size),
-            Err(_) => extents,
-        };
-        areas::describe(source, sb1, &extents, &mut all)?;
+        let bitmap = bitmap.as_ref().ok().map(|(_, bitmap)| bitmap);
+        areas::describe(source, sb1, bitmap, &mut all)?;
     }
     Ok(Value::Object(all))
 }

@@ -7,7 +7,7 @@ use md_core::{
         sb0::{Descriptor, DiskState},
         sb1::{
             ArrayState, CrashLog, Direction, JournalUse, MemberState, Progress, Reshape,
-            ResyncPoint, Role, Sb1,
+            ResyncPoint, Role, Sb1, Strays, Unplaced,
         },
     },
     units::MemberNumber,
@@ -47,11 +47,25 @@ pub fn describe(member: &Member, sb: &Superblock<'_>) -> Value {
         "member".to_owned(),
         tree(&MemberFields::of(sb.role(), sb.member())),
     );
+    if let Some(stored) = stored(sb.strays()) {
+        all.insert("stored".to_owned(), stored);
+    }
     all.insert("roles".to_owned(), roles(sb));
     Value::Object(all)
 }
 
-fn only_v1(sb: &Sb1<'_>, all: &mut Map<String, Value>) {
+/// What is stored of positions that are taken for others, because there is no such position.
+fn stored(strays: Strays) -> Option<Value> {
+    (strays != Strays::default()).then(|| {
+        serde_json::json!({
+            "in_sync_upto_sector": strays.resync.map(|at| at.get()),
+            "recovered_sectors": strays.recovered.map(|upto| upto.get()),
+            "journal_tail_sector": strays.tail.map(|tail| tail.get()),
+        })
+    })
+}
+
+fn only_v1(sb: &Sb1<'_, Unplaced>, all: &mut Map<String, Value>) {
     let name = String::from_utf8_lossy(sb.set_name()).into_owned();
     all.insert("name".to_owned(), name.into());
     all.insert(

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Whether what a superblock places on a member keeps out of each other's way: data, superblock, bitmap, bad-block log,
-//! partial parity log. C md checks some of these pairs and trusts userspace with the others.
+//! partial parity log. C md checks some of these pairs and trusts userspace with the others. Here nobody has a verified
+//! superblock whose areas overlap: verifying it makes its [`Extents`].
 //!
 //! One overlap is known and common: mdadm 4.6 puts the bad-block log of an array with a lockless bitmap inside the
 //! bitmap. Bytes of the bitmap then look like bad blocks, and bad blocks overwrite the bitmap. So a bad-block log that
@@ -9,9 +10,8 @@
 
 use core::fmt;
 
-use super::bitmap::{BitmapSb, Kind};
-use super::sb0::Sb0;
-use super::sb1::{BadBlockLog, BadBlocks, CrashLog, DataPlace, Progress, Sb1};
+use super::bitmap::BitmapSb;
+use super::sb1::{ArrayState, BadBlockLog, BadBlocks, CrashLog, DataPlace, MemberState, Progress};
 use crate::units::{Sector, SectorRange, Sectors};
 
 /// Something that has a place on a member.
@@ -80,13 +80,6 @@ pub enum ExtentsError {
     },
     /// An area is not wholly on the member.
     OffDevice(Area),
-    /// The array uses more than its data has room for.
-    DataTooShort {
-        /// What the array uses of each member.
-        needed: Sectors,
-        /// What there is.
-        room: Sectors,
-    },
     /// Bad blocks are recorded in a log that lies in this area, so the log cannot be believed and not be ignored.
     RecordedBadBlocksIn(Area),
 }
@@ -96,9 +89,6 @@ impl fmt::Display for ExtentsError {
         match *self {
             Self::Overlap { first, second } => write!(f, "{first} and {second} overlap"),
             Self::OffDevice(area) => write!(f, "{area} does not lie on the member"),
-            Self::DataTooShort { needed, room } => {
-                write!(f, "array uses {needed} sectors, room for {room}")
-            }
             Self::RecordedBadBlocksIn(area) => write!(f, "recorded bad blocks lie in the {area}"),
         }
     }
@@ -120,8 +110,19 @@ pub enum LogUse {
     Inside(Area, BadBlockLog),
 }
 
-/// Where everything on a member lies.
-#[derive(Clone, Copy, Debug)]
+impl LogUse {
+    /// The log, whether it may be used or not: for who shows it.
+    pub const fn place(self) -> Option<BadBlockLog> {
+        match self {
+            Self::Absent => None,
+            Self::Usable(log) | Self::InsideLocklessBitmap(log) | Self::Inside(_, log) => Some(log),
+        }
+    }
+}
+
+/// Where everything on a member lies. All of it lies on the member, and nothing overlaps that should not; the bad-block
+/// log, which may lie anywhere on it, can be had only as a [`LogUse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extents {
     device: Sectors,
     superblock: SectorRange,
@@ -132,7 +133,7 @@ pub struct Extents {
     bad_blocks: BadBlocks,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct DataExtent {
     place: DataPlace,
     /// What the array uses of it.
@@ -141,30 +142,40 @@ struct DataExtent {
     area: Area,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct BitmapExtent {
     start: Sector,
     /// What superblock and cells take; one sector while that is unknown.
     needed: Sectors,
-    /// What is kept for it, at least `needed`.
-    reserved: Sectors,
-    lockless: bool,
+}
+
+/// What a superblock says of its member, before anybody looked whether it fits.
+#[derive(Clone, Copy)]
+pub(super) struct Claims<'s> {
+    /// The length of the member.
+    pub(super) device: Sectors,
+    /// What the superblock takes.
+    pub(super) superblock: SectorRange,
+    pub(super) array: &'s ArrayState,
+    pub(super) member: &'s MemberState,
+    /// The place of the bad-block log.
+    pub(super) log: Option<BadBlockLog>,
 }
 
 impl Extents {
-    /// The extents that `sb` names on a member of `device` sectors. A bitmap counts one sector until
-    /// [`Extents::with_bitmap`].
-    pub fn of_sb1(sb: &Sb1<'_>, device: Sectors) -> Self {
-        let (array, member) = (sb.array(), sb.member());
+    /// Checks every pair of the areas that `claims` names. A bitmap counts one sector until [`Extents::with_bitmap`].
+    pub(super) fn verify(claims: Claims<'_>) -> Result<Self, ExtentsError> {
+        let Claims { array, member, .. } = claims;
         let journal = matches!(member.progress, Progress::Journal { .. });
-        // The used size says nothing about a journal, and is zero when the level uses all there is.
+        // The used size says nothing about a journal, and is zero when the level uses all there is. A member that is
+        // shorter than that is for who assembles the array to refuse.
         let all = journal || array.member_size.is_zero();
         let data = DataExtent {
             place: member.data,
             used: if all {
                 member.data.size
             } else {
-                array.member_size
+                array.member_size.min(member.data.size)
             },
             area: if journal { Area::Journal } else { Area::Data },
         };
@@ -173,78 +184,35 @@ impl Extents {
             CrashLog::Bitmap(place) => (Some(BitmapExtent::unknown(place.start)), None),
             CrashLog::Ppl(place) => (None, place.range),
         };
-        let bad_blocks = member.bad_blocks;
-        Self {
-            device,
-            superblock: sb.range(),
+        let extents = Self {
+            device: claims.device,
+            superblock: claims.superblock,
             data,
             ppl,
             bitmap,
-            log: sb.bad_block_log(),
-            bad_blocks,
-        }
+            log: claims.log,
+            bad_blocks: member.bad_blocks,
+        };
+        extents.check()?;
+        Ok(extents)
     }
 
-    /// The extents that `sb` names on a member of `device` sectors. A bitmap counts one sector until
-    /// [`Extents::with_bitmap`].
-    pub fn of_sb0(sb: &Sb0<'_>, device: Sectors) -> Self {
-        let (array, member) = (sb.array(), sb.member());
-        let all = array.member_size.is_zero();
-        let used = if all {
-            member.data.size
-        } else {
-            array.member_size
-        };
-        let bitmap = match member.crash_log {
-            CrashLog::Bitmap(place) => Some(BitmapExtent::unknown(place.start)),
-            CrashLog::None | CrashLog::Ppl(_) => None,
-        };
-        Self {
-            device,
-            superblock: sb.range(),
-            data: DataExtent {
-                place: member.data,
-                used,
-                area: Area::Data,
-            },
-            ppl: None,
-            bitmap,
-            log: None,
-            bad_blocks: BadBlocks::Unrecorded,
-        }
-    }
-
-    /// The same, with the bitmap as long as its superblock makes it: a classic bitmap what its bits need to cover
-    /// `sync_size`, a lockless one at least what is kept for it, since it may use all of that.
-    #[must_use]
-    pub fn with_bitmap(mut self, sb: &BitmapSb, sync_size: Sectors) -> Self {
-        self.bitmap = self.bitmap.map(|bitmap| {
-            let needed = sb.kind.needed(sync_size).unwrap_or(bitmap.needed);
-            let lockless = matches!(sb.kind, Kind::Lockless(_) | Kind::LocklessFirstUse);
-            let reserved = if sb.reserved > needed {
-                sb.reserved
-            } else {
-                needed
-            };
-            BitmapExtent {
-                start: bitmap.start,
-                needed,
-                reserved,
-                lockless,
-            }
+    /// The same, with the bitmap as long as its superblock makes it: what its cells need to cover what it covers.
+    ///
+    /// # Errors
+    ///
+    /// It then reaches into something else, or off the member.
+    pub fn with_bitmap(mut self, sb: &BitmapSb) -> Result<Self, ExtentsError> {
+        self.bitmap = self.bitmap.map(|bitmap| BitmapExtent {
+            needed: sb.kind.needed(sb.sync_size).unwrap_or(bitmap.needed),
+            ..bitmap
         });
-        self
+        self.check()?;
+        Ok(self)
     }
 
-    /// Checks every pair of areas; says how the bad-block log may be used.
-    pub fn verify(&self) -> Result<LogUse, ExtentsError> {
-        let DataExtent { place, used, .. } = self.data;
-        if used > place.size {
-            return Err(ExtentsError::DataTooShort {
-                needed: used,
-                room: place.size,
-            });
-        }
+    /// Checks every pair of areas.
+    fn check(&self) -> Result<(), ExtentsError> {
         let mut rest = Area::FIRM.as_slice();
         while let Some((&first, others)) = rest.split_first() {
             rest = others;
@@ -260,15 +228,16 @@ impl Extents {
                 }
             }
         }
-        self.log_use()
+        Ok(())
     }
 
-    /// How many sectors the bitmap may use: what is kept for it, cut where something else or the member's end begins.
-    /// `None` without a bitmap.
-    pub fn bitmap_room(&self) -> Option<Sectors> {
+    /// How many sectors the bitmap whose superblock this is may use: what is kept for it, which is at least what it
+    /// needs and in a lockless one all its own, cut where something else or the member's end begins. `None` without a
+    /// bitmap.
+    pub fn bitmap_room(&self, sb: &BitmapSb) -> Option<Sectors> {
         let bitmap = self.bitmap?;
         let room = self.room_at(bitmap.start, |area| area != Area::Bitmap);
-        Some(bitmap.reserved.min(room))
+        Some(bitmap.kept(sb).min(room))
     }
 
     /// How many sectors a classic bitmap may have that begins at `start`, up to whatever comes next on the member, the
@@ -326,17 +295,28 @@ impl Extents {
         Sector::new(self.device.get())
     }
 
-    fn log_use(&self) -> Result<LogUse, ExtentsError> {
+    /// How the bad-block log may be used, `bitmap` being the superblock of the bitmap; without one that can be read
+    /// the bitmap counts one sector.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtentsError::RecordedBadBlocksIn`]; those of [`Extents::with_bitmap`].
+    pub fn log_use(&self, bitmap: Option<&BitmapSb>) -> Result<LogUse, ExtentsError> {
         let Some(log) = self.log else {
             return Ok(LogUse::Absent);
         };
-        let lockless = self.bitmap.filter(|bitmap| bitmap.lockless);
-        let kept = lockless.and_then(|bitmap| SectorRange::new(bitmap.start, bitmap.reserved));
+        let lockless = bitmap.filter(|sb| sb.kind.is_lockless()).zip(self.bitmap);
+        let kept =
+            lockless.and_then(|(sb, bitmap)| SectorRange::new(bitmap.start, bitmap.kept(sb)));
         if kept.is_some_and(|kept| kept.overlaps(log.range)) {
             return Ok(LogUse::InsideLocklessBitmap(log));
         }
+        let known = match bitmap {
+            Some(sb) => self.with_bitmap(sb)?,
+            None => *self,
+        };
         for &area in &Area::FIRM {
-            if self
+            if known
                 .range(area)?
                 .is_some_and(|range| range.overlaps(log.range))
             {
@@ -377,9 +357,13 @@ impl BitmapExtent {
         Self {
             start,
             needed: Sectors::new(1),
-            reserved: Sectors::new(1),
-            lockless: false,
         }
+    }
+
+    /// What is kept for the bitmap `sb`, at least what it needs.
+    fn kept(self, sb: &BitmapSb) -> Sectors {
+        let needed = sb.kind.needed(sb.sync_size).unwrap_or(self.needed);
+        sb.reserved.max(needed)
     }
 }
 

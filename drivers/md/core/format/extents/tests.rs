@@ -6,12 +6,12 @@ use core::num::{NonZeroI32, NonZeroU32};
 use std::vec::Vec;
 
 use super::*;
-use crate::format::bitmap::{ChunkSize, StateBits};
+use crate::format::bitmap::{ChunkSize, Kind, StateBits};
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::level::Level;
 use crate::format::sb1::{
     ArrayState, BitmapPlace, Clustering, Device, Identity, JournalUse, MemberState, MinorVersion,
-    NewBadBlockLog, PplKind, PplPlace, ResyncPoint, Role, Update,
+    NewBadBlockLog, PplKind, PplPlace, ResyncPoint, Role, Sb1, Sb1Error, Update,
 };
 use crate::format::{BlockSize, NewFeatures};
 use crate::units::{Events, MemberNumber, Slot};
@@ -140,19 +140,35 @@ fn block(layout: Layout) -> Vec<u8> {
     block
 }
 
-fn extents(layout: Layout, bitmap: Option<&BitmapSb>) -> Extents {
+/// What verifying the superblock makes of it.
+fn verified(layout: Layout) -> Result<Extents, ExtentsError> {
     let block = block(layout);
     let device = Device {
         sectors: DEVICE,
         block: BlockSize::SECTOR,
     };
-    let sb = Sb1::parse(&block, MinorVersion::V1_2, device, NewFeatures::Refuse)
-        .expect("a good superblock");
-    let extents = Extents::of_sb1(&sb, DEVICE);
-    bitmap.map_or(extents, |bitmap| extents.with_bitmap(bitmap, SYNC_SIZE))
+    match Sb1::parse(&block, MinorVersion::V1_2, device, NewFeatures::Refuse) {
+        Ok(sb) => Ok(sb.extents()),
+        Err(Sb1Error::Areas(error)) => Err(error),
+        Err(other) => panic!("{other}"),
+    }
 }
 
-fn overlap(first: Area, second: Area) -> Result<LogUse, ExtentsError> {
+fn extents(layout: Layout) -> Extents {
+    verified(layout).expect("nothing overlaps")
+}
+
+/// How the log of a verified superblock may be used, with this bitmap.
+fn log_use(layout: Layout, bitmap: Option<&BitmapSb>) -> Result<LogUse, ExtentsError> {
+    verified(layout)?.log_use(bitmap)
+}
+
+/// What becomes of the areas when the bitmap is this one.
+fn with_bitmap(layout: Layout, bitmap: &BitmapSb) -> Result<(), ExtentsError> {
+    verified(layout)?.with_bitmap(bitmap).map(|_| ())
+}
+
+fn overlap<T>(first: Area, second: Area) -> Result<T, ExtentsError> {
     Err(ExtentsError::Overlap { first, second })
 }
 
@@ -164,45 +180,49 @@ fn what_keeps_apart_is_accepted() {
         ..PLAIN
     };
     let classic = bitmap_sb(Kind::Classic(chunk(128)), 8);
-    let log_use = extents(layout, Some(&classic)).verify();
-    assert!(matches!(log_use, Ok(LogUse::Usable(log)) if log.range.start() == Sector::new(24)));
-    assert_eq!(extents(PLAIN, None).verify(), Ok(LogUse::Absent));
+    let usable = log_use(layout, Some(&classic));
+    assert!(matches!(usable, Ok(LogUse::Usable(log)) if log.range.start() == Sector::new(24)));
+    assert_eq!(log_use(PLAIN, None), Ok(LogUse::Absent));
 }
 
 #[test]
 fn overlaps_are_named() {
     // 128 roles make the superblock one sector, 8..9.
     let bitmap = |start, kind| {
-        extents(
-            Layout {
-                crash_log: bitmap_at(start),
-                ..PLAIN
-            },
-            Some(&bitmap_sb(kind, 8)),
-        )
-        .verify()
+        let layout = Layout {
+            crash_log: bitmap_at(start),
+            ..PLAIN
+        };
+        with_bitmap(layout, &bitmap_sb(kind, 8))
     };
-    assert_eq!(bitmap(9, Kind::Classic(chunk(128))), Ok(LogUse::Absent));
+    assert_eq!(bitmap(9, Kind::Classic(chunk(128))), Ok(()));
     assert_eq!(
         bitmap(7, Kind::Classic(chunk(8))),
         overlap(Area::Superblock, Area::Bitmap)
     );
-    assert_eq!(bitmap(2047, Kind::Classic(chunk(128))), Ok(LogUse::Absent));
+    assert_eq!(bitmap(2047, Kind::Classic(chunk(128))), Ok(()));
     assert_eq!(
         bitmap(2047, Kind::Classic(chunk(8))),
         overlap(Area::Data, Area::Bitmap)
     );
-    let ppl = |start, len| {
-        extents(
-            Layout {
-                crash_log: ppl_at(start, len),
-                ..PLAIN
-            },
-            None,
-        )
-        .verify()
+    // Without the bitmap's own superblock: its first sector.
+    let first = |start| {
+        let layout = Layout {
+            crash_log: bitmap_at(start),
+            ..PLAIN
+        };
+        verified(layout).map(|_| ())
     };
-    assert_eq!(ppl(16, 2032), Ok(LogUse::Absent));
+    assert_eq!((first(7), first(2047)), (Ok(()), Ok(())));
+    assert_eq!(first(2048), overlap(Area::Data, Area::Bitmap));
+    let ppl = |start, len| {
+        let layout = Layout {
+            crash_log: ppl_at(start, len),
+            ..PLAIN
+        };
+        verified(layout).map(|_| ())
+    };
+    assert_eq!(ppl(16, 2032), Ok(()));
     assert_eq!(ppl(16, 2033), overlap(Area::Data, Area::Ppl));
     assert_eq!(ppl(8, 16), overlap(Area::Superblock, Area::Ppl));
 }
@@ -216,7 +236,7 @@ fn a_log_inside_a_lockless_bitmap_is_absent() {
     };
     let inside = |layout, kind| {
         matches!(
-            extents(layout, Some(&bitmap_sb(kind, 256))).verify(),
+            log_use(layout, Some(&bitmap_sb(kind, 256))),
             Ok(LogUse::InsideLocklessBitmap(_))
         )
     };
@@ -241,13 +261,12 @@ fn a_log_inside_a_lockless_bitmap_is_absent() {
 
 #[test]
 fn a_log_elsewhere_is_absent_unless_it_is_in_use() {
-    let log_use = |layout| extents(layout, None).verify();
     let in_data = Layout {
         log: Some(2040 + 1),
         ..PLAIN
     };
     assert!(matches!(
-        log_use(in_data),
+        log_use(in_data, None),
         Ok(LogUse::Inside(Area::Data, _))
     ));
     let recorded = Layout {
@@ -255,7 +274,7 @@ fn a_log_elsewhere_is_absent_unless_it_is_in_use() {
         ..in_data
     };
     assert_eq!(
-        log_use(recorded),
+        log_use(recorded, None),
         Err(ExtentsError::RecordedBadBlocksIn(Area::Data))
     );
     let in_journal = Layout {
@@ -263,7 +282,7 @@ fn a_log_elsewhere_is_absent_unless_it_is_in_use() {
         ..in_data
     };
     assert!(matches!(
-        log_use(in_journal),
+        log_use(in_journal, None),
         Ok(LogUse::Inside(Area::Journal, _))
     ));
 }
@@ -273,20 +292,17 @@ fn the_first_kib_of_a_lockless_bitmap_counts() {
     // 2048 chunks and 1024 bytes before them: 6 sectors from 2042 on touch the data at 2048 no sooner than a seventh.
     let lockless = |start| {
         let sb = bitmap_sb(Kind::Lockless(chunk(128)), 4);
-        extents(
-            Layout {
-                crash_log: bitmap_at(start),
-                ..PLAIN
-            },
-            Some(&sb),
-        )
-        .verify()
+        let layout = Layout {
+            crash_log: bitmap_at(start),
+            ..PLAIN
+        };
+        with_bitmap(layout, &sb)
     };
     assert_eq!(
         Kind::Lockless(chunk(128)).needed(SYNC_SIZE),
         Some(Sectors::new(6))
     );
-    assert_eq!(lockless(2042), Ok(LogUse::Absent));
+    assert_eq!(lockless(2042), Ok(()));
     assert_eq!(lockless(2043), overlap(Area::Data, Area::Bitmap));
 }
 
@@ -294,26 +310,24 @@ fn the_first_kib_of_a_lockless_bitmap_counts() {
 fn the_room_of_a_bitmap_ends_where_something_begins() {
     let room = |start, reserved| {
         let sb = bitmap_sb(Kind::LocklessFirstUse, reserved);
-        extents(
-            Layout {
-                crash_log: bitmap_at(start),
-                ..PLAIN
-            },
-            Some(&sb),
-        )
-        .bitmap_room()
+        let layout = Layout {
+            crash_log: bitmap_at(start),
+            ..PLAIN
+        };
+        extents(layout).bitmap_room(&sb)
     };
     assert_eq!(room(16, 256), Some(Sectors::new(256)));
     assert_eq!(room(2000, 256), Some(Sectors::new(48)));
     assert_eq!(room(0, 256), Some(Sectors::new(8)));
-    assert_eq!(extents(PLAIN, None).bitmap_room(), None);
+    let sb = bitmap_sb(Kind::LocklessFirstUse, 8);
+    assert_eq!(extents(PLAIN).bitmap_room(&sb), None);
 }
 
 #[test]
 fn a_bitmap_goes_where_nothing_else_is() {
     let sectors = |room: Option<Sectors>| room.map(Sectors::get);
     let at = |layout, start| {
-        let extents = extents(layout, None);
+        let extents = extents(layout);
         let start = Sector::new(start);
         let classic = extents.room_for_bitmap(start);
         (sectors(classic), sectors(extents.room_for_lockless(start)))
@@ -345,22 +359,11 @@ fn a_bitmap_goes_where_nothing_else_is() {
 
 #[test]
 fn data_may_grow_to_the_end() {
-    assert_eq!(
-        extents(PLAIN, None).data_room(),
-        Sectors::new(204_800 - 2048)
-    );
-    assert_eq!(
-        extents(
-            Layout {
-                data: 4802,
-                ..PLAIN
-            },
-            None
-        )
-        .verify(),
-        Err(ExtentsError::DataTooShort {
-            needed: SYNC_SIZE,
-            room: Sectors::new(199_998),
-        })
-    );
+    assert_eq!(extents(PLAIN).data_room(), Sectors::new(204_800 - 2048));
+    // A member that is too short for the array is for who assembles it to refuse.
+    let short = Layout {
+        data: 4802,
+        ..PLAIN
+    };
+    assert_eq!(extents(short).data_room(), Sectors::new(199_998));
 }

@@ -189,7 +189,10 @@ fn who_gets_which_number() {
 
 #[test]
 fn a_reshape_keeps_the_slot_of_who_is_rebuilt() {
+    // Long enough that the position takes both of its words.
+    let device = Sectors::new(1 << 34);
     let mut reshaping = array();
+    reshaping.member_size = DATA_SECTORS_MAX;
     reshaping.reshape = Some(Reshape {
         position: Sector::new(0x3_0000_0001),
         delta_disks: 1,
@@ -203,7 +206,7 @@ fn a_reshape_keeps_the_slot_of_who_is_rebuilt() {
         seat(1, Standing::Rebuilding(Slot::new(1))),
     ];
     let block = written(&record(&reshaping), &seats, 1);
-    let sb = Sb0::parse(&block, DEVICE).expect("a good superblock");
+    let sb = Sb0::parse(&block, device).expect("a good superblock");
     assert_eq!((sb.minor_version(), *sb.array()), (91, reshaping));
     assert_eq!(sb.role(), Role::Active(Slot::new(1)));
     assert_eq!(
@@ -214,9 +217,29 @@ fn a_reshape_keeps_the_slot_of_who_is_rebuilt() {
     );
     let broken = with(&block, 47, 3);
     assert_eq!(
-        Sb0::parse(&broken, DEVICE).map(|_| ()),
+        Sb0::parse(&broken, device).map(|_| ()),
         Err(Sb0Error::DeltaDisks(3))
     );
+    reshaping.member_size = Sectors::new(0x1_0000_0000);
+    let beyond = written(&record(&reshaping), &seats, 1);
+    assert_eq!(
+        Sb0::parse(&beyond, device).map(|_| ()),
+        Err(Sb0Error::ReshapePosition(Sector::new(0x3_0000_0001)))
+    );
+}
+
+#[test]
+fn a_resync_ends_with_the_members() {
+    let resync = |at: u64| {
+        let resync = ResyncPoint::From(Sector::new(at));
+        let array = ArrayState { resync, ..array() };
+        let block = written(&record(&array), &[seat(0, in_sync(0))], 0);
+        let sb = Sb0::parse(&block, DEVICE).expect("a good superblock");
+        (sb.array().resync, sb.strays().resync.map(Sector::get))
+    };
+    let end = ResyncPoint::From(Sector::new(204_672));
+    assert_eq!(resync(204_672), (end, None));
+    assert_eq!(resync(204_680), (end, Some(204_680)));
 }
 
 #[test]

@@ -11,11 +11,13 @@ use zerocopy::FromBytes as _;
 use super::raw::{fold, Raw, RawDisk};
 use super::*;
 use crate::format::bits::bit_set;
+use crate::format::bounds::{settle, ReshapeBeyondEnd};
+use crate::format::extents::{Claims, Extents, ExtentsError};
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::level::Level;
 use crate::format::sb1::{
     BadBlocks, BitmapPlace, Clustering, CrashLog, DataPlace, Direction, JournalUse, Progress,
-    Reshape, ResyncPoint, Role,
+    Reshape, ResyncPoint, Role, Strays,
 };
 use crate::format::SB_MAGIC;
 use crate::units::{Events, MemberNumber, SectorRange, Slot};
@@ -64,6 +66,10 @@ pub enum Sb0Error {
     Number(u32),
     /// The member is shorter than the array uses.
     DataBeyondDevice,
+    /// A reshape is at this sector, which the array does not have.
+    ReshapePosition(Sector),
+    /// The member has no room for data.
+    Areas(ExtentsError),
 }
 
 impl fmt::Display for Sb0Error {
@@ -83,6 +89,10 @@ impl fmt::Display for Sb0Error {
             }
             Self::Number(number) => write!(f, "member number {number} has no descriptor"),
             Self::DataBeyondDevice => write!(f, "member is shorter than the array uses"),
+            Self::ReshapePosition(at) => {
+                write!(f, "reshape at sector {at}, behind the end of the array")
+            }
+            Self::Areas(error) => error.fmt(f),
         }
     }
 }
@@ -161,7 +171,9 @@ pub struct Sb0<'a> {
     own: &'a RawDisk,
     array: ArrayState,
     member: MemberState,
+    strays: Strays,
     range: SectorRange,
+    extents: Extents,
 }
 
 impl<'a> Sb0<'a> {
@@ -177,15 +189,36 @@ impl<'a> Sb0<'a> {
             .ok()
             .and_then(|index| raw.disks.get(index));
         let own = own.ok_or(Sb0Error::Number(number))?;
-        let array = array_state(raw)?;
-        let member = member_state(raw, own, range.start())?;
+        let mut array = array_state(raw)?;
+        let mut member = member_state(raw, own, range.start())?;
+        let strays = settle(&mut array, &mut member)
+            .map_err(|ReshapeBeyondEnd(at)| Sb0Error::ReshapePosition(at))?;
+        let extents = Extents::verify(Claims {
+            device,
+            superblock: range,
+            array: &array,
+            member: &member,
+            log: None,
+        });
         Ok(Self {
             raw,
             own,
             array,
             member,
+            strays,
             range,
+            extents: extents.map_err(Sb0Error::Areas)?,
         })
+    }
+
+    /// Where everything on the member lies.
+    pub fn extents(&self) -> Extents {
+        self.extents
+    }
+
+    /// What it had stored that reaches too far.
+    pub fn strays(&self) -> Strays {
+        self.strays
     }
 
     /// The name of the array.

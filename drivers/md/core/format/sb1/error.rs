@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use crate::format::extents::ExtentsError;
 use crate::units::{Sector, Sectors};
 
 /// Why bytes are not a superblock to use. C md answers `EINVAL` to each.
@@ -44,6 +45,8 @@ pub enum Sb1Error {
     RaidDisks(u32),
     /// A reshape from a number of slots that no array has.
     DeltaDisks(i32),
+    /// A reshape is at this sector, which the array does not have.
+    ReshapePosition(Sector),
     /// Not a logical block size.
     BlockSize(u32),
     /// Bad blocks are recorded, but no log is named.
@@ -64,6 +67,8 @@ pub enum Sb1Error {
     Raid0Layout,
     /// The member is a journal of an array without one.
     JournalWithoutFeature,
+    /// Areas overlap. C md answers so where it notices, when the array starts or the area is written.
+    Areas(ExtentsError),
 }
 
 impl fmt::Display for Sb1Error {
@@ -88,6 +93,9 @@ impl fmt::Display for Sb1Error {
             Self::NewOffset(by) => write!(f, "reshape moves data by {by} sectors, off the member"),
             Self::RaidDisks(n) => write!(f, "array of {n} slots"),
             Self::DeltaDisks(n) => write!(f, "reshape adds {n} slots, more than there are"),
+            Self::ReshapePosition(at) => {
+                write!(f, "reshape at sector {at}, behind the end of the array")
+            }
             Self::BlockSize(n) => write!(f, "logical block size {n}"),
             Self::BadBlockLogMissing => write!(f, "bad blocks are recorded but there is no log"),
             Self::BadBlockLogSize(n) => write!(f, "bad-block log of {n} sectors"),
@@ -110,6 +118,7 @@ impl fmt::Display for Sb1Error {
             ),
             Self::Raid0Layout => write!(f, "raid0 layout on another level"),
             Self::JournalWithoutFeature => write!(f, "journal of an array without journal"),
+            Self::Areas(error) => error.fmt(f),
         }
     }
 }

@@ -2,7 +2,8 @@
 
 //! Superblocks 1.0, 1.1 and 1.2 (`struct mdp_superblock_1`): little-endian, 256 bytes and two more per device.
 //!
-//! [`Sb1`] is a verified view of one that was read. What it says of the array ([`ArrayState`]) and of the member
+//! [`Sb1`] is a verified view of one that was read; as `Sb1<Unplaced>`, which only who inspects a member needs, nobody
+//! has looked yet whether the areas it names overlap. What it says of the array ([`ArrayState`]) and of the member
 //! ([`MemberState`]) are plain values, and the same values are what [`Update`] writes. [`Identity`] makes a new one.
 //!
 //! The minor version is not stored; it is where the superblock lies ([`MinorVersion`]).
@@ -18,8 +19,9 @@ pub use update::{relocate, Identity, NewBadBlockLog, Update};
 pub use values::{
     ArrayState, BadBlockLog, BadBlocks, BitmapPlace, Clustering, CrashLog, DataPlace, Direction,
     Features, JournalUse, MemberState, PplKind, PplPlace, Progress, Reshape, ResyncPoint, Role,
+    Strays,
 };
-pub use view::Sb1;
+pub use view::{Sb1, Unplaced};
 
 use super::BlockSize;
 use crate::units::{Sector, Sectors};

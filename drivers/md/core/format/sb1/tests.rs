@@ -6,10 +6,13 @@ use core::num::NonZeroI32;
 use std::vec::Vec;
 
 use super::*;
+use crate::format::extents::{Area, ExtentsError, LogUse};
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::level::Level;
 use crate::format::NewFeatures;
 use crate::units::{Events, MemberNumber, Slot};
+
+mod places;
 
 const DEVICE: Device = Device {
     sectors: Sectors::new(204_800),
@@ -192,7 +195,8 @@ fn what_is_written_is_read() {
         sb.roles().filter(|(_, role)| role.needs_events()).count(),
         3
     );
-    let log = sb.bad_block_log().expect("a log");
+    let usage = sb.extents().log_use(None).expect("a log");
+    let log = usage.place().expect("a log");
     assert_eq!(
         (log.range.start(), log.range.len(), log.shift),
         (Sector::new(24), Sectors::new(8), 0)
@@ -385,7 +389,8 @@ fn bad_blocks_need_a_log() {
         Err(Sb1Error::BadBlockLogMissing)
     );
     let unrecorded = block(&array(), &member());
-    assert!(parse(&with(&unrecorded, 188, &[0])).is_ok_and(|sb| sb.bad_block_log().is_none()));
+    assert!(parse(&with(&unrecorded, 188, &[0]))
+        .is_ok_and(|sb| sb.extents().log_use(None) == Ok(LogUse::Absent)));
 }
 
 fn reshaping(delta_disks: i32, direction: Direction) -> ArrayState {

@@ -120,7 +120,8 @@ impl Role {
 pub enum ResyncPoint {
     /// Everywhere: the array is clean.
     Done,
-    /// Up to this sector; resync goes on there. Zero after an unclean stop.
+    /// Up to this sector; resync goes on there. Zero after an unclean stop. At most the end of a member's data, for
+    /// raid10 that of all members together.
     From(Sector),
 }
 
@@ -136,7 +137,7 @@ pub enum Direction {
 /// A reshape that was under way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reshape {
-    /// The next sector of the array to move.
+    /// The next sector of the array to move; at most the end of all that its members hold.
     pub position: Sector,
     /// Slots gained; negative when the array shrinks. The old number of slots is `raid_disks - delta_disks`.
     pub delta_disks: i32,
@@ -204,17 +205,17 @@ pub enum Progress {
     Settled,
     /// Rebuilt up to here; everything by itself.
     Recovering {
-        /// Sectors from the start of its data.
+        /// Sectors from the start of its data, at most what the array uses of it.
         upto: Sectors,
     },
     /// Rebuilt up to here, only where the bitmap says.
     RecoveringByBitmap {
-        /// Sectors from the start of its data.
+        /// Sectors from the start of its data, at most what the array uses of it.
         upto: Sectors,
     },
     /// A journal; replay starts here.
     Journal {
-        /// Sectors from the start of its data.
+        /// Sectors from the start of its data, where a whole block of the ring begins.
         tail: Sectors,
     },
 }
@@ -290,9 +291,11 @@ pub struct PplPlace {
     pub kind: PplKind,
     /// Sectors from the superblock.
     pub offset: i16,
-    /// Length in sectors; zero on a member that was given no room for one.
+    /// Length in sectors as the superblock has it.
     pub sectors: u16,
-    /// The same as a range on the member.
+    /// The same as a range on the member; `None` when there is no room for a header and one stripe
+    /// ([`AREA_SECTORS_MIN`](crate::format::ppl::AREA_SECTORS_MIN)): an array with such a member does not start
+    /// (`ENOSPC`).
     pub range: Option<SectorRange>,
 }
 
@@ -335,4 +338,16 @@ pub struct MemberState {
     pub crash_log: CrashLog,
     /// Whether bad blocks are recorded.
     pub bad_blocks: BadBlocks,
+}
+
+/// What a superblock had stored that reaches beyond what it is about, where the value it was taken for is another: the
+/// nearest that does not, as C md reads it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// Where the resync was to go on; taken for the end, where nothing is left to do.
+    pub resync: Option<Sector>,
+    /// Up to where the member was rebuilt; taken for all of it.
+    pub recovered: Option<Sectors>,
+    /// Where the journal was to be replayed from, perhaps no block; taken for the start of the ring.
+    pub tail: Option<Sectors>,
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A verified view of a 1.x superblock. The checks are those of `super_1_load` and of the first `super_1_validate`,
-//! and some that C md leaves out: every place named must lie on the member, and every count must be one an array has.
+//! and some that C md leaves out: every place named must lie on the member and keep out of the others' way, every
+//! position must be one that there is, and every count must be one an array has.
 
 use core::num::NonZeroI32;
 
@@ -12,8 +13,11 @@ use super::raw::{checksum, Raw};
 use super::values::*;
 use super::{written_bytes, Device, MinorVersion, Sb1Error};
 use super::{BAD_BLOCK_LOG_SECTORS_MAX, BLOCK_BYTES, HEADER_BYTES, MAX_DEVICES};
+use crate::format::bounds::{settle, ReshapeBeyondEnd};
+use crate::format::extents::{Claims, Extents, ExtentsError};
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::level::Level;
+use crate::format::ppl;
 use crate::format::{BlockSize, NewFeatures, SB_MAGIC};
 use crate::units::{Events, MemberNumber, Sector, SectorRange, Sectors};
 
@@ -26,24 +30,49 @@ pub(super) const IN_SYNC: u64 = u64::MAX;
 /// The shortest `data_size`.
 const DATA_SECTORS_MIN: Sectors = Sectors::new(10);
 
-/// A superblock that passed every check, still in the bytes it was read into.
+/// Nobody has looked whether the areas that a superblock names overlap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unplaced;
+
+/// A superblock that passed every check, still in the bytes it was read into. `Sb1<Unplaced>` passed all but the last:
+/// that the areas which it names keep out of each other's way.
 #[derive(Clone, Copy)]
-pub struct Sb1<'a> {
+pub struct Sb1<'a, A = Extents> {
     raw: &'a Raw,
     roles: &'a [U16],
     minor: MinorVersion,
     features: Features,
     array: ArrayState,
     member: MemberState,
+    strays: Strays,
     bad_block_log: Option<BadBlockLog>,
     range: SectorRange,
+    device: Sectors,
+    areas: A,
 }
 
 impl<'a> Sb1<'a> {
     /// Checks the first 4096 of `bytes`, read from where a 1.`minor` superblock lies on `device`.
-    ///
-    /// That the places it names do not overlap is for [`extents`](crate::format::extents) to say.
     pub fn parse(
+        bytes: &'a [u8],
+        minor: MinorVersion,
+        device: Device,
+        new: NewFeatures,
+    ) -> Result<Self, Sb1Error> {
+        Sb1::read(bytes, minor, device, new)?
+            .place()
+            .map_err(Sb1Error::Areas)
+    }
+
+    /// Where everything on the member lies.
+    pub fn extents(&self) -> Extents {
+        self.areas
+    }
+}
+
+impl<'a> Sb1<'a, Unplaced> {
+    /// As [`Sb1::parse`], but for the areas.
+    pub fn read(
         bytes: &'a [u8],
         minor: MinorVersion,
         device: Device,
@@ -65,7 +94,7 @@ impl<'a> Sb1<'a> {
             superblock,
             end: range.end(),
         };
-        let array = array_state(raw, features)?;
+        let mut array = array_state(raw, features)?;
         check_combinations(features, array.level)?;
         let bad_block_log = bad_block_log(raw, features, here)?;
         // What ended moves nothing any more.
@@ -74,7 +103,9 @@ impl<'a> Sb1<'a> {
         } else {
             features.without(Features::NEW_OFFSET)
         };
-        let member = member_state(raw, moves, own_role(raw, roles), here)?;
+        let mut member = member_state(raw, moves, own_role(raw, roles), here)?;
+        let strays = settle(&mut array, &mut member)
+            .map_err(|ReshapeBeyondEnd(at)| Sb1Error::ReshapePosition(at))?;
         Ok(Self {
             raw,
             roles,
@@ -82,11 +113,57 @@ impl<'a> Sb1<'a> {
             features,
             array,
             member,
+            strays,
             bad_block_log,
             range,
+            device: device.sectors,
+            areas: Unplaced,
         })
     }
 
+    /// The same, verified.
+    ///
+    /// # Errors
+    ///
+    /// Two of the areas that it names overlap.
+    pub fn place(self) -> Result<Sb1<'a>, ExtentsError> {
+        let areas = Extents::verify(Claims {
+            device: self.device,
+            superblock: self.range,
+            array: &self.array,
+            member: &self.member,
+            log: self.bad_block_log,
+        })?;
+        let Self {
+            raw,
+            roles,
+            minor,
+            features,
+            array,
+            member,
+            strays,
+            bad_block_log,
+            range,
+            device,
+            areas: Unplaced,
+        } = self;
+        Ok(Sb1 {
+            raw,
+            roles,
+            minor,
+            features,
+            array,
+            member,
+            strays,
+            bad_block_log,
+            range,
+            device,
+            areas,
+        })
+    }
+}
+
+impl<'a, A> Sb1<'a, A> {
     /// Where it lies, as the version says it.
     pub fn minor_version(&self) -> MinorVersion {
         self.minor
@@ -165,11 +242,9 @@ impl<'a> Sb1<'a> {
         u16::try_from(self.roles.len()).unwrap_or(MAX_DEVICES)
     }
 
-    /// Where bad blocks are logged, or `None` on a member without a log. Read it only when
-    /// [`MemberState::bad_blocks`] is [`BadBlocks::Recorded`], and not before [`extents`](crate::format::extents) was
-    /// asked: it may lie inside a lockless bitmap.
-    pub fn bad_block_log(&self) -> Option<BadBlockLog> {
-        self.bad_block_log
+    /// What it had stored that reaches too far.
+    pub fn strays(&self) -> Strays {
+        self.strays
     }
 
     /// The checksum.
@@ -460,12 +535,12 @@ fn ppl_place(raw: &Raw, kind: PplKind, here: Here) -> Result<PplPlace, Sb1Error>
     let [o0, o1, s0, s1] = raw.bitmap_or_ppl.to_bytes();
     let offset = i16::from_le_bytes([o0, o1]);
     let sectors = u16::from_le_bytes([s0, s1]);
-    let range = match sectors {
-        0 => None,
-        len => {
-            let range = here.range(i32::from(offset), Sectors::new(u64::from(len)));
-            Some(range.ok_or(Sb1Error::PplPlace(offset))?)
-        }
+    let len = Sectors::new(u64::from(sectors));
+    let range = if len < ppl::AREA_SECTORS_MIN {
+        None
+    } else {
+        let range = here.range(i32::from(offset), len);
+        Some(range.ok_or(Sb1Error::PplPlace(offset))?)
     };
     Ok(PplPlace {
         kind,

@@ -21,6 +21,9 @@ pub(super) fn piece(image: &spec::Image, array: &ArrayState, at: Sector) -> Resu
     if image.bad_blocks.is_some() {
         return Err("version 0.90 has no bad-block log".to_owned());
     }
+    if image.ppl.is_some() || image.journal.is_some() {
+        return Err("version 0.90 has neither a journal nor a partial parity log".to_owned());
+    }
     let record = Record {
         array,
         set_uuid: uuid(spec.uuid.as_deref())?,

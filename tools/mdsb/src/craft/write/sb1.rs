@@ -7,7 +7,7 @@ use md_core::{
         ident::SbTime,
         sb1::{
             ArrayState, BadBlocks, BitmapPlace, CrashLog, DataPlace, Identity, MemberState,
-            MinorVersion, NewBadBlockLog, Progress, Update, BLOCK_BYTES,
+            MinorVersion, NewBadBlockLog, PplKind, PplPlace, Progress, Role, Update, BLOCK_BYTES,
         },
     },
     units::{MemberNumber, Sector, Sectors},
@@ -87,12 +87,35 @@ fn identity(image: &spec::Image, max_dev: usize) -> Result<Identity, String> {
 fn member(image: &spec::Image, at: Sector, minor: MinorVersion) -> Result<MemberState, String> {
     let spec = &image.superblock;
     let (offset, size) = data(spec, Sectors::new(image.sectors), at, Some(minor));
-    let crash_log = match &image.bitmap {
-        None => CrashLog::None,
-        Some(bitmap) => CrashLog::Bitmap(BitmapPlace {
+    let crash_log = match (&image.bitmap, &image.ppl) {
+        (None, None) => CrashLog::None,
+        (Some(bitmap), None) => CrashLog::Bitmap(BitmapPlace {
             offset: NonZeroI32::new(bitmap.offset).ok_or("the bitmap lies over the superblock")?,
             start: at,
         }),
+        (None, Some(ppl)) => CrashLog::Ppl(PplPlace {
+            kind: if ppl.ring {
+                PplKind::Multiple
+            } else {
+                PplKind::Single
+            },
+            offset: ppl.offset,
+            sectors: ppl.sectors,
+            range: None,
+        }),
+        (Some(_), Some(_)) => {
+            return Err("a superblock has no room for a bitmap and a partial parity log".to_owned())
+        }
+    };
+    let moves = spec
+        .reshape
+        .as_ref()
+        .map_or(0, |reshape| reshape.data_moves);
+    let data = DataPlace {
+        new_offset: offset
+            .checked_offset(moves)
+            .ok_or("the data moves off the image")?,
+        ..DataPlace::at_rest(offset, size)
     };
     let recorded = image
         .bad_blocks
@@ -100,13 +123,8 @@ fn member(image: &spec::Image, at: Sector, minor: MinorVersion) -> Result<Member
         .is_some_and(|log| !log.ranges.is_empty());
     Ok(MemberState {
         superblock: at,
-        data: DataPlace::at_rest(offset, size),
-        progress: match spec.recovered {
-            None => Progress::Settled,
-            Some(upto) => Progress::Recovering {
-                upto: Sectors::new(upto),
-            },
-        },
+        data,
+        progress: progress(image)?,
         replacement: false,
         write_mostly: spec.write_mostly,
         failfast: spec.failfast,
@@ -116,6 +134,21 @@ fn member(image: &spec::Image, at: Sector, minor: MinorVersion) -> Result<Member
             BadBlocks::Recorded
         } else {
             BadBlocks::Unrecorded
+        },
+    })
+}
+
+fn progress(image: &spec::Image) -> Result<Progress, String> {
+    let spec = &image.superblock;
+    let own = roles(spec)?.get(usize::from(spec.number)).copied();
+    Ok(match (own, &image.journal, spec.recovered) {
+        (Some(Role::Journal), journal, _) => Progress::Journal {
+            tail: Sectors::new(journal.as_ref().map_or(0, |journal| journal.tail)),
+        },
+        (_, Some(_), _) => return Err("only a member whose role is journal has one".to_owned()),
+        (_, None, None) => Progress::Settled,
+        (_, None, Some(upto)) => Progress::Recovering {
+            upto: Sectors::new(upto),
         },
     })
 }

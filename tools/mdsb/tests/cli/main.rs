@@ -2,8 +2,11 @@
 
 //! The program on golden and on crafted images: what it prints and how it exits.
 
+mod findings;
+
 use std::{
     fs,
+    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
@@ -299,84 +302,104 @@ fn every_version_can_be_crafted() {
     }
 }
 
-/// What is wrong, and a description of it.
-fn inconsistencies() -> Vec<(&'static str, String)> {
-    let bitmap = "[bitmap]\nkind = \"classic\"\noffset = 8\nchunk = 128\n";
-    let lockless = "[bitmap]\nkind = \"lockless\"\noffset = 8\nchunk = 64\n";
-    let log = "[bad_blocks]\noffset = 1000\n";
-    vec![
-        ("bitmap-stale", format!("{PLAIN}{bitmap}events = 6")),
-        (
-            "bitmap-events-cleared",
-            format!("{PLAIN}{bitmap}events_cleared = 8"),
-        ),
-        (
-            "bitmap-sync-size",
-            format!("{PLAIN}{bitmap}sync_size = 1000"),
-        ),
-        (
-            "bitmap-refused",
-            format!("{PLAIN}{bitmap}[[damage]]\nat_byte = 8192\nbytes = \"00\""),
-        ),
-        (
-            "bitmap-uuid",
-            format!("{PLAIN}{bitmap}[[damage]]\nat_byte = 8200\nbytes = \"55\""),
-        ),
-        (
-            "areas-collide",
-            format!("{PLAIN}{}", bitmap.replace("= 8\n", "= 3000\n")),
-        ),
-        ("bitmap-too-long", format!("{PLAIN}{lockless}reserved = 3")),
-        (
-            "bitmap-unknown-cells",
-            format!("{PLAIN}{lockless}reserved = 16\ncells = [{{state = \"unknown\", from = 3}}]"),
-        ),
-        (
-            "bad-block-log-in-lockless-bitmap",
-            format!("{PLAIN}{lockless}reserved = 256\n[bad_blocks]\noffset = 16\n"),
-        ),
-        (
-            "bad-block-log-misplaced",
-            format!("{PLAIN}{}", log.replace("1000", "3000")),
-        ),
-        (
-            "bad-block-off-device",
-            format!("{PLAIN}{log}ranges = [[70000, 8]]"),
-        ),
-        (
-            "bad-block-entry",
-            format!(
-                "{PLAIN}{log}ranges = [[3000, 8]]\n[[damage]]\nat_byte = 516096\nbytes = \"0000\""
-            ),
-        ),
-        (
-            "superblock-refused",
-            format!("{PLAIN}[[damage]]\nat_byte = 4300\nbytes = \"01\""),
-        ),
-        ("slot-beyond-array", format!("{PLAIN}roles = [2, 1]")),
-        ("slot-crowded", format!("{PLAIN}roles = [0, 1, 1, 1]")),
-        ("number-beyond-table", format!("{PLAIN}number = 2")),
-        ("chunk-missing", PLAIN.replace("raid1", "raid5")),
-        (
-            "layout-unknown",
-            PLAIN.replace("raid1\"", "raid5\"\nchunk = 128\nlayout = 77"),
-        ),
-        (
-            "chunk-size",
-            PLAIN.replace("raid1\"", "raid5\"\nchunk = 24\nlayout = 2"),
-        ),
-    ]
+/// A bitmap of more than a GiB, most of it a hole.
+#[test]
+fn what_is_too_long_to_be_read_is_said() {
+    let spec = "sectors = 17179869184\n[superblock]\nversion = \"1.2\"\nlevel = \"raid1\"\nraid_disks = 2\n\
+        data_offset = 8388608\nmember_size = 17171480576\n[bitmap]\nkind = \"classic\"\noffset = 8\n\
+        chunk = 2048\n";
+    let image = craft("long-bitmap", spec);
+    assert_eq!(findings(&image), [""; 0]);
+    // A chunk of one sector in the superblock of the bitmap, at sector 16.
+    let file = fs::OpenOptions::new().write(true).open(&image);
+    file.and_then(|file| file.write_all_at(&512_u32.to_le_bytes(), 16 * 512 + 52))
+        .expect("written");
+    assert_eq!(findings(&image), ["bitmap-unread"]);
+    let line = complaint(&["bitmap", &image]);
+    assert!(
+        line.contains("more than the 1073741824 that are read"),
+        "{line}"
+    );
+    assert_eq!(json(&image)["bitmap"]["chunk_sectors"], 1);
 }
 
 #[test]
-fn each_inconsistency_is_named() {
-    for (name, spec) in inconsistencies() {
-        assert_eq!(
-            findings(&craft(&format!("finding-{name}"), &spec)),
-            [name],
-            "{spec}"
-        );
+fn an_unreadable_bitmap_is_shown_as_such() {
+    let spec = format!(
+        "{PLAIN}{}[[damage]]\nat_byte = 8192\nbytes = \"00\"",
+        findings::BITMAP
+    );
+    let tree = json(&craft("unreadable-bitmap", &spec));
+    assert_eq!(tree["bitmap"]["at_sector"], 16);
+    let why = tree["bitmap"]["unreadable"].as_str().expect("a reason");
+    assert!(why.contains("magic"), "{why}");
+}
+
+#[test]
+fn a_name_does_not_command_the_terminal() {
+    let spec = PLAIN.replace("host:x", "\\u001b[31mred");
+    let image = craft("escape", &spec);
+    let text = output(&["show", &image], 0);
+    assert!(
+        !text.contains('\x1b') && text.contains("\\u{1b}[31mred"),
+        "{text}"
+    );
+    assert_eq!(json(&image)["superblock"]["name"], "\x1b[31mred");
+    let other = craft("escape-other", PLAIN);
+    let text = output(&["diff", &image, &other], 1);
+    assert!(
+        !text.contains('\x1b') && text.contains("\\u{1b}[31mred"),
+        "{text}"
+    );
+    let line = complaint(&["show", "/nowhere/\x1b[31m"]);
+    assert!(!line.contains('\x1b'), "{line}");
+}
+
+#[test]
+fn a_drawing_replaces_nothing_by_itself() {
+    let member = image("degraded-1.2-internal", 0);
+    let dir = scratch("svg-there");
+    let path = |name: &str| dir.join(name).to_str().expect("a path").to_owned();
+    let file = path("map.svg");
+    let plain = ["bitmap", "--svg", &file, member];
+    let forced = ["bitmap", "--force", "--svg", &file, member];
+    output(&plain, 0);
+    fs::write(&file, "mine").expect("written");
+    assert!(complaint(&plain).contains("--force replaces it"));
+    assert_eq!(fs::read_to_string(&file).expect("a file"), "mine");
+    output(&forced, 0);
+    assert!(fs::read_to_string(&file)
+        .expect("a file")
+        .starts_with("<svg "));
+    // A device is never written to, nor is whatever a link leads to.
+    let link = path("link");
+    std::os::unix::fs::symlink(&file, &link).expect("a link");
+    for other in ["/dev/null", &link, dir.to_str().expect("a path")] {
+        let line = complaint(&["bitmap", "--force", "--svg", other, member]);
+        assert!(line.contains("no regular file"), "{line}");
     }
+}
+
+#[test]
+fn the_newest_partial_parity_log_is_shown() {
+    let spec = PLAIN.replace("raid1\"", "raid5\"\nchunk = 128\nlayout = 2");
+    let spec = format!(
+        "{spec}[ppl]\noffset = 16\nsectors = 1024\nring = true\nheaders = [\
+         {{ generation = 7, parity = 8 }}, {{ at = 16, generation = 8, parity = 16 }},\
+         {{ at = 40, generation = 5, parity = 8 }}]"
+    );
+    let image = craft("ppl-ring", &spec);
+    assert_eq!(findings(&image), [""; 0]);
+    let ppl = &json(&image)["ppl"];
+    assert_eq!(
+        (&ppl["ring"], &ppl["header"]),
+        (&true.into(), &"valid".into())
+    );
+    assert_eq!(
+        (&ppl["generation"], &ppl["header_at_sector"]),
+        (&8.into(), &40.into())
+    );
+    assert_eq!(ppl["writes"][0]["parity_length_sectors"], 16);
 }
 
 #[test]
