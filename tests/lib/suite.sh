@@ -94,6 +94,8 @@ quiet_udev
 # The large devices are for external metadata; setting them up would take half of the time.
 sed -i -E 's/^(\t+for d in 0 1 .* 7) .*13$/\1/' $SUITE/tests/func.sh
 modprobe loop max_loop=16
+# The suite asks for `linear`, as that module was called before 6.8, and leaves out what it does not find.
+modprobe -q md-linear
 # The suite takes the devices by these names and does not wait for udev.
 udevadm settle
 cp /proc/sys/dev/raid/speed_limit_max /proc/sys/dev/raid/speed_limit_min $DIR/
