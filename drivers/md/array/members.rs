@@ -39,7 +39,12 @@ impl Array {
         config: &mut Configuration<'_>,
         number: DeviceNumber,
     ) -> Result {
-        let entry = Entry::import(this, number, config.metadata)?;
+        let mut entry = Entry::import(this, number, config.metadata)?;
+        if config.raid_disks == 0 {
+            // What its slot is will be judged when all members are there: `mdadm --incremental` gives up on an array
+            // that knows before.
+            entry.take_slot(None);
+        }
         this.join(config, entry)
     }
 
