@@ -38,11 +38,11 @@ mdadm --create /dev/md0 --run --assume-clean --bitmap=none --level="$LEVEL" --si
 dd if=/dev/urandom of=/dev/md0 bs=1M oflag=direct status=none 2>/dev/null || true
 want=$(sum)
 
-step "a spare replaces a member that works"
+step "the spare that came last replaces a member that works"
 mdadm --quiet /dev/md0 --add /dev/vdc --add /dev/vdd
 same "state of vdd" spare "$(cat $MD/dev-vdd/state)"
 slow
-mdadm --quiet /dev/md0 --replace /dev/vda --with /dev/vdd
+mdadm --quiet /dev/md0 --replace /dev/vda
 becomes "state of vdd" spare,replacement $MD/dev-vdd/state
 same "slot of vdd" 0 "$(cat $MD/dev-vdd/slot)"
 same "slot of vdc" none "$(cat $MD/dev-vdc/slot)"

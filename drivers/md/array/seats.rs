@@ -72,9 +72,10 @@ impl Configuration<'_> {
         self.record_devices();
     }
 
+    /// Gives spares the slots there are: to the last that came first, as in C, whose list grows at its head.
     fn seat_spares(&mut self) {
         let array = self.array;
-        for index in 0..self.members.len() {
+        for index in (0..self.members.len()).rev() {
             let seat = self
                 .members
                 .get(index)
