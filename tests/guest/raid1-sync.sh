@@ -25,7 +25,6 @@ leg() {
 		sha256sum | cut -d' ' -f1
 }
 
-# shape WHAT: that mdstat says so.
 step "a new array is resynced"
 dd if=/dev/urandom of=/dev/vda bs=1M count=64 status=none oflag=direct
 mdadm --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 /dev/vda /dev/vdb
@@ -116,5 +115,21 @@ mdadm --quiet --assemble /dev/md0 /dev/vda /dev/vdd
 idle
 same "last_sync_action" resync "$(cat $MD/last_sync_action)"
 same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdd)"
+mdadm --quiet --stop /dev/md0
+
+step "a resync that nobody is left to copy to is over at once"
+put 100 /proc/sys/dev/raid/speed_limit_max
+put 100 /proc/sys/dev/raid/speed_limit_min
+mdadm --quiet --zero-superblock /dev/vda /dev/vdb /dev/vdc /dev/vdd || true
+mdadm --quiet --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=4 /dev/vda /dev/vdb /dev/vdc missing
+becomes "sync_action" resync $MD/sync_action
+mdadm --quiet /dev/md0 --fail /dev/vdc
+sleep 1
+same "sync_action" resync "$(cat $MD/sync_action)"
+mdadm --quiet /dev/md0 --fail /dev/vdb
+# At this speed there would be minutes to go.
+becomes "sync_action" idle $MD/sync_action
+same "resync_start" none "$(cat $MD/resync_start)"
+shape "[4/1] [U___]"
 mdadm --quiet --stop /dev/md0
 rmmod md_mod

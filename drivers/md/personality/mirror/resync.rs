@@ -491,6 +491,14 @@ impl Mirror {
             Piece::Skip { next } => return Upcoming::Skip(next),
             Piece::End => return Upcoming::End,
         };
+        if !mirror.has_work(Mode::of(ahead.action), array, length, target) {
+            // What no member of a raid1 has to give or to get here, none has further on.
+            let behind = match layout {
+                Layout::Raid1(_) => Cursor::new(ahead.limit),
+                Layout::Raid10(_) => next,
+            };
+            return Upcoming::Skip(behind);
+        }
         let Some(pass) = ResyncPass::announce(live, array) else {
             return Upcoming::Blocked(array);
         };
@@ -503,6 +511,19 @@ impl Mirror {
             share: cursor.counts(length),
         };
         Upcoming::Part(part, next)
+    }
+
+    /// Whether a pass has copies to write, or to compare, in a piece: members may have failed since it began.
+    fn has_work(&self, mode: Mode, start: Sector, length: Sectors, target: Option<Place>) -> bool {
+        let copies = self.copies(start, length).into_iter();
+        let mut working = copies
+            .flat_map(|(copies, _)| copies)
+            .filter(|copy| copy.seat.member.health() == Health::Working);
+        match (mode, target) {
+            (Mode::CopyToNew, Some(place)) => working.any(|copy| copy.seat.place == place),
+            (Mode::CopyToNew, None) => working.any(|copy| !copy.is_valid(length)),
+            (Mode::CopyToAll | Mode::Compare | Mode::Mend, _) => working.nth(1).is_some(),
+        }
     }
 
     /// How far a pass goes, in the sectors it goes over.
