@@ -241,11 +241,8 @@ while read -r layout members chunk bitmap first second; do
 	mdadm --quiet --zero-superblock "${now[@]}"
 done <<-'CASES'
 	n2 4 64 internal 3 0
-	n2 3 16 lockless 1 2
-	f2 4 16 internal 0 3
 	f2 3 128 lockless 2 0
-	o2 5 16 internal 4 1
-	n3 4 32 lockless 2 1
+	o2 5 16 lockless 4 1
 CASES
 
 step "a spare gets nothing that was never written, if that is known"
