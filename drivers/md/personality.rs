@@ -78,10 +78,6 @@ const LOGICAL_BLOCK_MAX: u32 = 4096;
 
 /// One level at work in one array.
 pub(crate) trait AtWork: Send + Sync {
-    /// Serves a read, a write, a discard or the like: it ends when the members have done their part. All but a read
-    /// come with their count, to be kept until then. May sleep.
-    fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>);
-
     /// The size it offers.
     fn size(&self) -> Sectors;
 
@@ -174,13 +170,17 @@ impl Personality {
         }
     }
 
-    /// Serves a bio that has data or a range; see [`AtWork::submit`].
+    /// Serves a read, a write, a discard or the like: it ends when the members have done their part. All but a read
+    /// come with their count, to be kept until then. May sleep if the bio may wait.
     #[inline]
-    pub(crate) fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
-        match self {
-            Self::Linear(linear) => linear.submit(live, bio, writing),
-            Self::Raid0(raid0) => raid0.submit(live, bio, writing),
-            Self::Mirror(mirror) => mirror.submit(live, bio, writing),
+    pub(crate) fn submit(live: Entered<Live>, bio: Bio, writing: Option<Writing>) {
+        let ready = match live.personality() {
+            Self::Linear(linear) => linear.prepare(&live, bio),
+            Self::Raid0(raid0) => raid0.prepare(&live, bio),
+            Self::Mirror(mirror) => return mirror.submit(&live, bio, writing),
+        };
+        if let Some(ready) = ready {
+            ready.submit(live);
         }
     }
 

@@ -193,7 +193,7 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     };
     bio.clear_flags(Flags::NOMERGE);
     if bio.op() == Op::Read {
-        return live.personality.submit(&live, bio, None);
+        return Personality::submit(live, bio, None);
     }
     if bio.op() == Op::Write && bio.sectors() == 0 {
         return serve_flush(&live, bio);
@@ -213,7 +213,7 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     };
     let bio = if flushes { live.flush(bio) } else { Some(bio) };
     if let Some(bio) = bio {
-        live.personality.submit(&live, bio, Some(writing));
+        Personality::submit(live, bio, Some(writing));
     }
 }
 

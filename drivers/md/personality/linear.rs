@@ -2,18 +2,15 @@
 
 //! linear: the members one behind the other.
 
-use super::{single::Members, AtWork, Seated, Shape};
-use crate::{
-    array::{live::Live, tracking::Writing},
-    error::OrErrno,
+use super::{
+    single::{Members, Ready},
+    AtWork, Seated, Shape,
 };
+use crate::{array::live::Live, error::OrErrno};
 use kernel::prelude::*;
-use kernel_ext::{
-    block::{
-        bio::Bio,
-        limits::{Features, Limits},
-    },
-    sync::gated::Entered,
+use kernel_ext::block::{
+    bio::Bio,
+    limits::{Features, Limits},
 };
 use md_core::{
     layout::{
@@ -46,14 +43,17 @@ impl Linear {
             rounding: shape.chunk,
         })
     }
+
+    /// Prepares the front of a bio; the rest goes back to the disk. `None` when the bio has ended. May sleep if it may
+    /// wait.
+    #[inline]
+    pub(super) fn prepare(&self, live: &Live, bio: Bio) -> Option<Ready> {
+        let run = self.map.map(Sector::new(bio.sector()));
+        self.members.prepare(live, bio, run)
+    }
 }
 
 impl AtWork for Linear {
-    fn submit(&self, live: &Entered<Live>, bio: Bio, _writing: Option<Writing>) {
-        let run = self.map.map(Sector::new(bio.sector()));
-        self.members.serve(live, bio, run);
-    }
-
     fn size(&self) -> Sectors {
         self.map.array_size()
     }

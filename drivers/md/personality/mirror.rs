@@ -264,16 +264,19 @@ impl Mirror {
     }
 }
 
-impl AtWork for Mirror {
+impl Mirror {
+    /// Serves a bio; see [`Personality::submit`](super::Personality::submit).
     #[inline]
-    fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
+    pub(super) fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
         match writing {
             Some(writing) if bio.op() == Op::Discard => self.discard(live, bio, writing),
             Some(writing) => self.write(live, bio, writing),
             None => self.read(live, bio),
         }
     }
+}
 
+impl AtWork for Mirror {
     fn size(&self) -> Sectors {
         self.layout.array_size()
     }

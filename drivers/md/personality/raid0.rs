@@ -3,13 +3,10 @@
 //! raid0: chunks in turn over the members, in zones where the members differ in size.
 
 use super::{
-    single::{fit, Members},
+    single::{fit, Members, Ready},
     AtWork, Seated, Shape,
 };
-use crate::{
-    array::{live::Live, tracking::Writing},
-    error::OrErrno,
-};
+use crate::{array::live::Live, error::OrErrno};
 use kernel::prelude::*;
 use kernel_ext::{
     block::{
@@ -18,7 +15,6 @@ use kernel_ext::{
         status::Status,
     },
     params::Int,
-    sync::gated::Entered,
 };
 use md_core::{
     layout::{
@@ -75,28 +71,31 @@ impl Raid0 {
         }
     }
 
+    /// Prepares the front of a bio; the rest goes back to the disk. `None` when the bio has ended. May sleep if it may
+    /// wait.
+    #[inline]
+    pub(super) fn prepare(&self, live: &Live, bio: Bio) -> Option<Ready> {
+        if bio.op() == Op::Discard {
+            return self.prepare_discard(live, bio);
+        }
+        let run = self.map.map(Sector::new(bio.sector()));
+        self.members.prepare(live, bio, run)
+    }
+
     /// A discard may be long, and what one member has of it lies together: one request for each.
-    fn discard(&self, live: &Entered<Live>, bio: Bio) {
+    fn prepare_discard(&self, live: &Live, bio: Bio) -> Option<Ready> {
         let length = Sectors::new(u64::from(bio.sectors()));
         let range = SectorRange::new(Sector::new(bio.sector()), length);
         let Some(spread) = range.and_then(|range| self.map.spread(range).ok()) else {
-            return bio.end(Status::IO_ERROR);
+            bio.end(Status::IO_ERROR);
+            return None;
         };
-        if let Some(bio) = fit(bio, spread.covered()) {
-            self.members.discard(live, bio, spread);
-        }
+        let bio = fit(bio, spread.covered())?;
+        self.members.prepare_discard(live, bio, spread)
     }
 }
 
 impl AtWork for Raid0 {
-    fn submit(&self, live: &Entered<Live>, bio: Bio, _writing: Option<Writing>) {
-        if bio.op() == Op::Discard {
-            return self.discard(live, bio);
-        }
-        let run = self.map.map(Sector::new(bio.sector()));
-        self.members.serve(live, bio, run);
-    }
-
     fn size(&self) -> Sectors {
         self.map.array_size()
     }

@@ -25,9 +25,9 @@ const RESERVE: u16 = 64;
 /// The same for requests that go to several members.
 const RANGES_RESERVE: u16 = 4;
 
-/// A request with one member, or a discard with several; it keeps the array from changing.
+/// A request with one member, or a discard with several; it keeps the array from changing while it is under way.
 pub(super) struct Single {
-    _live: Entered<Live>,
+    live: Option<Entered<Live>>,
 }
 
 impl Request for Single {
@@ -39,6 +39,20 @@ impl Request for Single {
             .map(|leg| leg.status())
             .find(|status| !status.is_ok());
         fan.complete(failed.unwrap_or(Status::OK));
+    }
+}
+
+/// A request that is ready to be sent.
+#[must_use = "a request that is not sent fails"]
+pub(super) struct Ready(Fan<Single>);
+
+impl Ready {
+    /// Sends it. It takes over the entry of whoever prepared it: a second one would have its price.
+    #[inline]
+    pub(super) fn submit(self, live: Entered<Live>) {
+        let Self(mut fan) = self;
+        fan.live = Some(live);
+        fan.submit();
     }
 }
 
@@ -65,60 +79,52 @@ impl Members {
         Ok((lengths, Self { list, pool, ranges }))
     }
 
-    /// Serves the front of a bio, which is mapped to `run`; the rest goes back to the disk.
-    pub(super) fn serve(
+    /// Prepares the front of a bio, which is mapped to `run`; the rest goes back to the disk. `None` when there is
+    /// nothing to send: then the bio has ended.
+    #[inline]
+    pub(super) fn prepare(
         &self,
-        live: &Entered<Live>,
+        live: &Live,
         bio: Bio,
         run: core::result::Result<MemberRun, BeyondEnd>,
-    ) {
-        let Ok(run) = run else {
-            return bio.end(Status::IO_ERROR);
-        };
-        if let Some(bio) = fit(bio, run.len) {
-            self.send(live, bio, run);
+    ) -> Option<Ready> {
+        match run {
+            Ok(run) => self.to_member(live, fit(bio, run.len)?, run),
+            Err(_) => ended(bio, Status::IO_ERROR),
         }
     }
 
-    /// Discards one range of each member that has a part of the bio.
-    pub(super) fn discard(
+    /// Prepares to discard one range of each member that has a part of the bio; otherwise as [`Members::prepare`].
+    pub(super) fn prepare_discard(
         &self,
-        live: &Entered<Live>,
+        live: &Live,
         bio: Bio,
         pieces: impl Iterator<Item = Piece>,
-    ) {
-        let request = Single {
-            _live: live.clone(),
-        };
+    ) -> Option<Ready> {
         let wait = bio.wait();
-        match self.ranges.alloc(bio, request, wait) {
-            Ok(fan) => self.fan_out(live, fan, pieces),
-            Err((bio, _)) => bio.end(Status::AGAIN),
-        }
-    }
-
-    fn fan_out(
-        &self,
-        live: &Entered<Live>,
-        mut fan: Fan<Single>,
-        pieces: impl Iterator<Item = Piece>,
-    ) {
+        let mut fan = match self.ranges.alloc(bio, Single { live: None }, wait) {
+            Ok(fan) => fan,
+            Err((bio, _)) => return ended(bio, Status::AGAIN),
+        };
         let mut any = false;
         for piece in pieces {
             match self.add_piece(live, &mut fan, piece) {
                 Ok(added) => any |= added,
-                Err(error) => return fan.complete(error.into()),
+                Err(error) => {
+                    fan.complete(error.into());
+                    return None;
+                }
             }
         }
         if any {
-            fan.submit();
-        } else {
-            fan.complete(Status::OK);
+            return Some(Ready(fan));
         }
+        fan.complete(Status::OK);
+        None
     }
 
     /// True when the member takes discards: data that is not dropped is as good as data that is.
-    fn add_piece(&self, live: &Entered<Live>, fan: &mut Fan<Single>, piece: Piece) -> Result<bool> {
+    fn add_piece(&self, live: &Live, fan: &mut Fan<Single>, piece: Piece) -> Result<bool> {
         let seat = self.list.get(usize::from(piece.slot.get()));
         let (member, offset) = seat.ok_or(EIO)?;
         if let Some(parent) = fan.parent().filter(|_| !member.device().is_live()) {
@@ -137,43 +143,48 @@ impl Members {
         Ok(true)
     }
 
-    /// Sends a bio that lies in one run of a member there.
-    fn send(&self, live: &Entered<Live>, bio: Bio, run: MemberRun) {
-        let seat = self.list.get(usize::from(run.slot.get()));
-        let Some((member, offset)) = seat else {
-            return bio.end(Status::IO_ERROR);
+    /// Prepares a bio that lies in one run of a member.
+    #[inline]
+    fn to_member(&self, live: &Live, bio: Bio, run: MemberRun) -> Option<Ready> {
+        let Some((member, offset)) = self.list.get(usize::from(run.slot.get())) else {
+            return ended(bio, Status::IO_ERROR);
         };
         let Some(sector) = offset.checked_add(Sectors::new(run.sector.get())) else {
-            return bio.end(Status::IO_ERROR);
+            return ended(bio, Status::IO_ERROR);
         };
         if !member.device().is_live() {
             break_array(live, &bio, member);
-            return bio.end(Status::IO_ERROR);
+            return ended(bio, Status::IO_ERROR);
         }
         if bio.op() == Op::Discard && !can_discard(member) {
             // Data that is not dropped is as good as data that is.
-            return bio.end(Status::OK);
+            return ended(bio, Status::OK);
         }
         let wait = bio.wait();
-        let request = Single {
-            _live: live.clone(),
+        let mut fan = match self.pool.alloc(bio, Single { live: None }, wait) {
+            Ok(fan) => fan,
+            Err((bio, _)) => return ended(bio, Status::AGAIN),
         };
-        match self.pool.alloc(bio, request, wait) {
-            Ok(mut fan) => match fan.add_leg(member.clone()) {
-                Ok(mut leg) => {
-                    leg.set_sector(sector.get());
-                    fan.submit();
-                }
-                Err(error) => fan.complete(error.into()),
-            },
-            Err((bio, _)) => bio.end(Status::AGAIN),
+        match fan.add_leg(member.clone()) {
+            Ok(mut leg) => leg.set_sector(sector.get()),
+            Err(error) => {
+                fan.complete(error.into());
+                return None;
+            }
         }
+        Some(Ready(fan))
     }
+}
+
+/// Ends a bio of which nothing is to be sent.
+fn ended(bio: Bio, status: Status) -> Option<Ready> {
+    bio.end(status);
+    None
 }
 
 /// A member is gone: what it had is lost, so nothing is written to the rest any more.
 #[cold]
-fn break_array(live: &Entered<Live>, bio: &Bio, member: &Arc<Member>) {
+fn break_array(live: &Live, bio: &Bio, member: &Arc<Member>) {
     if live.tracking().set_broken() {
         pr_crit!(
             "{}: {} is gone, failing the array\n",
