@@ -229,19 +229,37 @@ impl Tracking {
 
     /// Counts a write, after the array is recorded as dirty; `wake` wakes the array's thread, which records. May sleep
     /// if it may wait.
+    #[inline]
     pub(super) fn begin_write(
         &self,
         wait: Wait,
         wake: impl Fn(),
     ) -> core::result::Result<Writing, NotBegun> {
-        let writing = Writing {
-            _count: (self.kept == Kept::Track).then(|| self.writes.start()),
+        let count = match self.kept {
+            Kept::Track => {
+                let count = self.writes.start();
+                // Pairs with the barrier in `settle`: the count is seen by who makes the array clean, or its new state
+                // here.
+                smp_mb();
+                Some(count)
+            }
+            Kept::AlwaysClean => None,
         };
-        // Pairs with the barrier in `settle`: the count is seen by who makes the array clean, or its new state here.
-        smp_mb();
+        if self.glance() != Glance::Serve {
+            self.await_writable(wait, wake)?;
+        }
+        if !self.written.load(Relaxed) {
+            self.written.store(true, Relaxed);
+        }
+        Ok(Writing { _count: count })
+    }
+
+    /// Waits until a write that is counted may go on.
+    #[cold]
+    fn await_writable(&self, wait: Wait, wake: impl Fn()) -> core::result::Result<(), NotBegun> {
         loop {
             match self.glance() {
-                Glance::Serve => break,
+                Glance::Serve => return Ok(()),
                 Glance::Broken | Glance::ReadOnly => return Err(NotBegun::Refused),
                 _ if wait == Wait::No => return Err(NotBegun::WouldWait),
                 seen @ (Glance::Track | Glance::ReadAuto) => {
@@ -251,10 +269,6 @@ impl Tracking {
                 }
             }
         }
-        if !self.written.load(Relaxed) {
-            self.written.store(true, Relaxed);
-        }
-        Ok(writing)
     }
 
     /// Moves an array that a write found to be clean, or read-only until the first write, towards dirty.
