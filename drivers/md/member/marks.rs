@@ -30,12 +30,34 @@ impl Mark {
     }
 }
 
+/// Several marks.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks(u32);
+
+impl Marks {
+    /// These.
+    pub(crate) const fn of(marks: &[Mark]) -> Self {
+        let (mut bits, mut rest) = (0, marks);
+        while let [mark, others @ ..] = rest {
+            bits |= mark.bit();
+            rest = others;
+        }
+        Self(bits)
+    }
+}
+
 impl Member {
     /// Whether it has a mark. Any context.
     #[inline]
     pub(crate) fn has(&self, mark: Mark) -> bool {
+        self.has_any(Marks::of(&[mark]))
+    }
+
+    /// Whether it has one of these marks. Any context.
+    #[inline]
+    pub(crate) fn has_any(&self, marks: Marks) -> bool {
         // Acquire: what was done before the mark was set is seen with it.
-        self.marks.load(Acquire) & mark.bit() != 0
+        self.marks.load(Acquire) & marks.0 != 0
     }
 
     /// Marks it, or takes a mark away; whether it had the mark. Any context.

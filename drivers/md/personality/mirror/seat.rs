@@ -3,7 +3,11 @@
 //! The members of a mirror at work, and what read balancing must know of them.
 
 use super::{super::Seated, walk::Located};
-use crate::member::{bad_blocks::Known, marks::Mark, Health, Member};
+use crate::member::{
+    bad_blocks::Known,
+    marks::{Mark, Marks},
+    Health, Member,
+};
 use kernel::sync::{
     atomic::{Atomic, Relaxed},
     Arc,
@@ -154,6 +158,14 @@ impl Seat {
             }
             BadBlocks::None | BadBlocks::Unrecorded(_) => false,
         }
+    }
+
+    /// Whether [`Seat::write_target`] has nothing to say but where it is: nothing holds writes back, no bad block is
+    /// heeded, and it does not lag. True of most seats at most times.
+    #[inline]
+    pub(super) fn takes_any_write(&self) -> bool {
+        const HEEDED: Marks = Marks::of(&[Mark::Blocked, Mark::WriteError, Mark::WriteMostly]);
+        self.member.health() == Health::Working && !self.member.has_any(HEEDED)
     }
 
     /// Whether writes to it wait: for its failure to be recorded, or for whoever blocked it.

@@ -319,15 +319,17 @@ impl Mirror {
     /// How many writes may be behind, and are.
     #[inline]
     fn behind(&self, live: &Entered<Live>) -> Behind {
-        let limit = live.bitmap().map_or(0, |bitmap| bitmap.backlog());
-        match &self.serial {
-            Some(serial) if limit > 0 => Behind {
+        let Some(serial) = &self.serial else {
+            return NOT_BEHIND;
+        };
+        match live.bitmap().map_or(0, |bitmap| bitmap.backlog()) {
+            0 => NOT_BEHIND,
+            limit => Behind {
                 limit,
                 in_flight: serial.behind(),
                 readers: serial.readers(),
                 copy_max: COPY_MAX,
             },
-            _ => NOT_BEHIND,
         }
     }
 
@@ -343,6 +345,9 @@ impl Mirror {
         let Some((copies, length)) = self.copies(start, length) else {
             return Planned::Refuse(Status::IO_ERROR);
         };
+        if self.filled().iter().flatten().all(Seat::takes_any_write) {
+            return Planned::Write(length, Pace::Together);
+        }
         loop {
             let behind = self.behind(live);
             let targets = copies
@@ -470,6 +475,7 @@ fn refusal(error: Error) -> Status {
 }
 
 /// Has the bitmap mark the chunks of a write. May sleep if the bio may wait; `EAGAIN` when it must not and would.
+#[inline]
 pub(super) fn intent_of(pass: WritePass, bio: &Bio) -> Result<WriteIntent<WritePass>> {
     let length = Sectors::new(u64::from(bio.sectors()));
     let range = SectorRange::new(Sector::new(bio.sector()), length).ok_or(EINVAL)?;
