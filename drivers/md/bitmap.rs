@@ -138,11 +138,13 @@ pub(crate) struct Stats {
     pub(crate) chunk: Sectors,
 }
 
-/// What a backend holds for a write under way besides its marks.
+/// What a write under way holds of its bitmap.
 pub(crate) enum Hold {
-    /// Nothing.
+    /// Nothing: it covers no chunk.
     None,
-    /// Pages of a lockless bitmap that the daemon stays out of.
+    /// Marks: the backend is told when the write ends.
+    Marks,
+    /// Pages of a lockless bitmap that the daemon stays out of until this is dropped, which is all there is to do.
     Pages(#[expect(dead_code, reason = "kept for its drop")] llbitmap::Inside),
 }
 
@@ -165,7 +167,7 @@ pub(crate) trait Backend: Send + Sync {
     /// What it knows of the array.
     fn conditions(&self) -> &Conditions;
 
-    /// A write to `range` begins: marks its chunks, and keeps the marks until [`Backend::end_write`].
+    /// A write to `range` begins: marks its chunks, and keeps the marks until it ends.
     ///
     /// An error when they cannot be marked, so that the write must not happen, `EAGAIN` if it must not wait and would.
     /// Then nothing is marked.
@@ -174,8 +176,8 @@ pub(crate) trait Backend: Send + Sync {
     /// Whether the marks of a write that was started are on media. Any context.
     fn is_on_media(&self, range: SectorRange) -> bool;
 
-    /// A write ended. May run in an interrupt: does not sleep.
-    fn end_write(&self, range: SectorRange, hold: Hold);
+    /// A write ended that held [`Hold::Marks`]. May run in an interrupt: does not sleep.
+    fn end_write(&self, _range: SectorRange) {}
 
     /// As [`Backend::start_write`], for a discard.
     fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Started> {
@@ -183,8 +185,8 @@ pub(crate) trait Backend: Send + Sync {
     }
 
     /// As [`Backend::end_write`], for a discard.
-    fn end_discard(&self, range: SectorRange, hold: Hold) {
-        self.end_write(range, hold);
+    fn end_discard(&self, range: SectorRange) {
+        self.end_write(range);
     }
 
     /// Brings to media what was marked before the call. An error when no member took it: what waits must fail.

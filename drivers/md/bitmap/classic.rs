@@ -297,7 +297,7 @@ impl Backend for Classic {
             result?;
         }
         Ok(Started {
-            hold: Hold::None,
+            hold: Hold::Marks,
             on_media: self.is_on_media(range),
         })
     }
@@ -308,7 +308,7 @@ impl Backend for Classic {
         chunks.all(|chunk| self.pages.is_there(chunk))
     }
 
-    fn end_write(&self, range: SectorRange, _hold: Hold) {
+    fn end_write(&self, range: SectorRange) {
         self.note_events();
         let chunks = self.geometry.touched(range);
         for chunk in chunks.iter().flat_map(|span| span.iter()) {

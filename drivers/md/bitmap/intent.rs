@@ -2,7 +2,7 @@
 
 //! The intent to write, as a value: it permits the write, and its drop ends it.
 
-use super::{Backend, Started};
+use super::{Backend, Hold, Started};
 use crate::array::live::Live;
 use kernel::prelude::*;
 use kernel_ext::alloc::mempool::Wait;
@@ -18,7 +18,7 @@ pub(crate) enum Intent {
 }
 
 /// The right to write a range. Dropping it ends the write for the bitmap, and then gives up `pass`, which keeps the
-/// array as it is meanwhile. That may happen in an interrupt.
+/// array as it is meanwhile: fields are dropped in this order. That may happen in an interrupt.
 #[must_use = "a write without its intent is not in the bitmap"]
 pub(crate) struct WriteIntent<P: AsRef<Live>> {
     marked: Option<Marked>,
@@ -83,15 +83,19 @@ impl Marked {
         })
     }
 
-    fn end(self, live: &Live) {
+    /// Tells the bitmap that the write has ended, if it is not told by what it holds.
+    #[inline]
+    fn end(&self, live: &Live) {
+        if !matches!(self.started.hold, Hold::Marks) {
+            return;
+        }
         // The bitmap of a running array changes only while nobody has entered, so it is the one that began it.
         let Some(bitmap) = live.bitmap() else {
             return;
         };
-        let hold = self.started.hold;
         match self.intent {
-            Intent::Write => bitmap.end_write(self.range, hold),
-            Intent::Discard => bitmap.end_discard(self.range, hold),
+            Intent::Write => bitmap.end_write(self.range),
+            Intent::Discard => bitmap.end_discard(self.range),
         }
         answer_call(live, bitmap);
     }
@@ -108,7 +112,7 @@ fn answer_call(live: &Live, bitmap: &dyn Backend) {
 impl<P: AsRef<Live>> Drop for WriteIntent<P> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(marked) = self.marked.take() {
+        if let Some(marked) = &self.marked {
             marked.end(self.pass.as_ref());
         }
     }

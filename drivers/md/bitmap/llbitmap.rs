@@ -55,8 +55,8 @@ const BARRIER_IDLE: u32 = 5;
 pub(crate) enum Inside {
     /// One, as most writes are.
     One(#[expect(dead_code, reason = "kept for its drop")] Guard),
-    /// Any number.
-    Several(#[expect(dead_code, reason = "kept for its drop")] KVec<Guard>),
+    /// Any number. Boxed, as what most writes carry about is to be small.
+    Several(#[expect(dead_code, reason = "kept for its drop")] KBox<KVec<Guard>>),
 }
 
 /// What came of going inside.
@@ -90,6 +90,8 @@ struct Core {
     daemon_sleep: Atomic<u32>,
     /// Seconds.
     barrier_idle: Atomic<u32>,
+    /// The same in jiffies, for writes.
+    barrier_idle_jiffies: Atomic<Jiffies>,
     /// When the daemon comes next, in jiffies; zero when it need not.
     next: Atomic<Jiffies>,
     /// Media say still that the bitmap was never used.
@@ -150,8 +152,9 @@ impl Core {
     }
 
     /// Until when a page is not idle that is used now.
+    #[inline]
     fn busy_until(&self) -> Jiffies {
-        jiffies().saturating_add(seconds(self.barrier_idle.load(Relaxed)))
+        jiffies().saturating_add(self.barrier_idle_jiffies.load(Relaxed))
     }
 
     /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them, if
@@ -188,7 +191,7 @@ impl Core {
             settled &= page.is_settled(&range, self.unit);
         }
         Ok(Entered {
-            inside: Inside::Several(pages),
+            inside: Inside::Several(KBox::new(pages, GFP_KERNEL)?),
             asked,
             settled,
         })
@@ -320,10 +323,6 @@ impl Backend for Lockless {
             Some(one) => is_settled(one),
             None => self.core.each(span).all(is_settled),
         }
-    }
-
-    fn end_write(&self, _range: SectorRange, hold: Hold) {
-        drop(hold);
     }
 
     fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Started> {

@@ -62,6 +62,8 @@ impl Lockless {
     /// Sets that time, in force for pages that are used from now on.
     pub(crate) fn set_barrier_idle(&self, seconds: NonZeroU32) {
         self.core.barrier_idle.store(seconds.get(), Relaxed);
+        let jiffies = super::seconds(seconds.get());
+        self.core.barrier_idle_jiffies.store(jiffies, Relaxed);
     }
 
     /// Asks for parity to be built ahead of the first writes. `EINVAL` for an array of copies.

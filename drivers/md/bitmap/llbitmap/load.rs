@@ -81,6 +81,7 @@ impl Core {
             cleared: Atomic::new(header.events_cleared.get()),
             daemon_sleep: Atomic::new(header.daemon_sleep_s.get()),
             barrier_idle: Atomic::new(BARRIER_IDLE),
+            barrier_idle_jiffies: Atomic::new(super::seconds(BARRIER_IDLE)),
             next: Atomic::new(0),
             fresh: Atomic::new(header.kind == Kind::LocklessFirstUse),
             header: KBox::pin_init(new_mutex!(header), GFP_KERNEL)?,

@@ -6,7 +6,7 @@
 //! next turn; a write whose marks are on media never comes here.
 
 use super::write::Write;
-use crate::{array::live::Live, member::Health};
+use crate::{array::live::Live, bitmap::Backend, member::Health};
 use kernel::{
     prelude::*,
     sync::Arc,
@@ -87,9 +87,10 @@ fn mark(live: &Entered<Live>) -> Result {
         live.members()
             .any(|member| member.health() == Health::Failing)
     };
-    if failing() {
+    let called = |bitmap: &dyn Backend| bitmap.conditions().take_thread_call();
+    if failing() || live.bitmap().is_some_and(called) {
         live.wake_thread();
-        live.tracking().wait(|| !failing());
     }
+    live.tracking().wait(|| !failing());
     result
 }
