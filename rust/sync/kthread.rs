@@ -178,10 +178,15 @@ impl<W: Work> Thread<W> {
         &self.shared.work
     }
 
-    /// Has the thread run at least this often, or only when it is woken. In force from its next sleep on.
+    /// Has the thread run at least this often, or only when it is woken. One that sleeps longer runs now, and sleeps
+    /// so long from then on.
     pub fn set_period(&self, period: Option<Jiffies>) {
-        // Relaxed: a number by itself.
-        self.shared.period.store(period.unwrap_or(FOREVER), Relaxed);
+        let period = period.unwrap_or(FOREVER);
+        // Full: a thread that goes to sleep after this sees the new one, and one that does not is woken.
+        let before = self.shared.period.xchg(period, Full);
+        if period < before && !self.is_current() {
+            self.wake();
+        }
     }
 
     /// Whether this is called in the thread itself.

@@ -78,8 +78,11 @@ same "a place without a bitmap" EINVAL "$(errno_of put +24 $BITMAP/location)"
 same location none "$(cat $BITMAP/location)"
 same files location "$(files)"
 
+step "the marks of a new bitmap are cleared in time without any write"
+mdadm --grow /dev/md0 --bitmap=internal --bitmap-chunk=64K --delay=1
+await "chunks marked" 0 bits_set /dev/vda
+
 step "settings of a bitmap"
-mdadm --grow /dev/md0 --bitmap=internal --bitmap-chunk=64K
 same chunksize 65536 "$(cat $BITMAP/chunksize)"
 same metadata internal "$(cat $BITMAP/metadata)"
 takes 2 $BITMAP/time_base
