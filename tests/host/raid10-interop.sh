@@ -41,12 +41,6 @@ of() {
 }
 
 create() {
-    for disk in "${DISKS[@]}"; do
-        for ((number = 0; number < 6; number++)); do
-            echo "size=16M"
-        done | sfdisk --quiet --label gpt "$disk"
-    done
-    udevadm settle
     for number in "${!LAYOUTS[@]}"; do
         of "$number"
         mdadm --quiet --create "/dev/md$number" --run --assume-clean --bitmap=none --level=10 --layout="$layout" \
@@ -56,8 +50,6 @@ create() {
 
 # assemble: all arrays, and waits until they are in sync.
 assemble() {
-    udevadm settle
-    mdadm --quiet --stop --scan || true
     for number in "${!LAYOUTS[@]}"; do
         of "$number"
         mdadm --quiet --assemble "/dev/md$number" "${parts[@]}"
@@ -99,6 +91,7 @@ cut() {
     sleep 60
 }
 
+partitions 6 16 "${DISKS[@]}"
 for step in "$@"; do
     echo "== $step"
     case $step in

@@ -134,6 +134,26 @@ await() {
 # becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED, for 60 s at most.
 becomes() { await "$1" "$2" cat "$3"; }
 
+# partitions COUNT MIB DISK...: cuts disks into so many parts of so many MiB, behind the first MiB. There is no table on
+# the disks: each guest tells the kernel anew (BLKPG). What is on them is not assembled by udev, as it would be in a
+# machine that starts.
+partitions() {
+	mkdir -p /run/udev/rules.d
+	ln -sf /dev/null /run/udev/rules.d/64-md-raid-assembly.rules
+	udevadm control --reload
+	python3 - "$@" <<-'PYTHON'
+		import ctypes, fcntl, os, struct, sys
+		count, size = int(sys.argv[1]), int(sys.argv[2]) << 20
+		for disk in sys.argv[3:]:
+		    fd = os.open(disk, os.O_RDONLY)
+		    for number in range(count):
+		        start = (1 << 20) + number * size
+		        part = ctypes.create_string_buffer(struct.pack("=qqi64s64s4x", start, size, number + 1, b"", b""))
+		        fcntl.ioctl(fd, 0x1269, struct.pack("iiiP", 1, 0, len(part), ctypes.addressof(part)))
+	PYTHON
+	udevadm settle
+}
+
 # bits_set DEVICE: how many bits are set in the classic bitmap on a member, as mdadm sees them.
 bits_set() { mdadm --examine-bitmap "$1" | sed -n 's/.* \([0-9]*\) dirty.*/\1/p'; }
 

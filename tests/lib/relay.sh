@@ -42,21 +42,6 @@ members() {
 
 is_redundant() { [[ $(level_of "$1") != linear && $(level_of "$1") != raid0 ]]; }
 
-# partitions COUNT: told to the kernel by each guest anew (BLKPG); there is no table on the disks.
-partitions() {
-	python3 - "$1" "$SLICE" /dev/vd? <<-'PYTHON'
-		import ctypes, fcntl, os, struct, sys
-		count, size = int(sys.argv[1]), int(sys.argv[2]) << 20
-		for disk in sys.argv[3:]:
-		    fd = os.open(disk, os.O_RDONLY)
-		    for number in range(count):
-		        start = (1 << 20) + number * size
-		        part = ctypes.create_string_buffer(struct.pack("=qqi64s64s4x", start, size, number + 1, b"", b""))
-		        fcntl.ioctl(fd, 0x1269, struct.pack("iiiP", 1, 0, len(part), ctypes.addressof(part)))
-	PYTHON
-	udevadm settle
-}
-
 # create CASE NUMBER
 create() {
 	local level layout args=() list
@@ -147,7 +132,7 @@ for limit in speed_limit_min speed_limit_max; do
 	echo 1000000 >/proc/sys/dev/raid/$limit
 done
 [[ $END == rush ]] || CATCH_UP=yes
-partitions $#
+partitions $# "$SLICE" /dev/vd?
 if [[ $(head -c 5 /dev/vda | tr -d '\0') != relay ]]; then
 	step "new arrays"
 	each create "$@"
