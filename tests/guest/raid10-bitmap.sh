@@ -247,6 +247,10 @@ CASES
 
 step "a spare gets nothing that was never written, if that is known"
 members=4 bitmap=lockless layout=n2 chunk=64 now=("${DISKS[@]:0:4}")
+# Where nothing was written copies are what was there before.
+for disk in "${DISKS[@]}"; do
+	dd if=/dev/zero of="$disk" bs=1M oflag=direct status=none 2>/dev/null || true
+done
 mdadm --quiet --create /dev/md0 --run --bitmap=lockless --level=10 --layout=n2 --chunk=64 --size=8192 \
 	--raid-devices=4 "${now[@]}"
 write 20
