@@ -106,8 +106,8 @@ impl Array {
         registry: Arc<Registry>,
     ) -> Result<Arc<Self>> {
         let live = Gated::new()?;
-        let config = Config::default();
-        let status = Arc::new(Status::of(&config, number)?, GFP_KERNEL)?;
+        let config = Config::new(registry::md_minor(number));
+        let status = Arc::new(Status::of(&config)?, GFP_KERNEL)?;
         Arc::pin_init(
             pin_init!(Self {
                 name,

@@ -90,7 +90,7 @@ pub(crate) struct Config {
     pub(crate) events: Events,
     /// Whether `layout` is known, and not only zero.
     pub(crate) layout_known: bool,
-    /// The number of the disk that version 0.90 superblocks ask for.
+    /// The number of the disk (`md_minor`), which version 0.90 superblocks ask for the next time.
     pub(crate) preferred_minor: u32,
     /// Why the superblocks are to be written, besides clean and dirty.
     pub(crate) due: Change,
@@ -106,8 +106,9 @@ pub(crate) struct Config {
     leaving: KVec<Entry>,
 }
 
-impl Default for Config {
-    fn default() -> Self {
+impl Config {
+    /// That of an array that nothing is known of, but which number its disk has.
+    pub(super) fn new(preferred_minor: u32) -> Self {
         Self {
             level: LevelSetting::Unset,
             new_level: 0,
@@ -134,7 +135,7 @@ impl Default for Config {
             utime: 0,
             events: Events::ZERO,
             layout_known: false,
-            preferred_minor: 0,
+            preferred_minor,
             due: Change::None,
             rollback: Rollback::Forbidden,
             members: KVec::new(),
@@ -148,7 +149,8 @@ impl Default for Config {
 impl Config {
     /// Forgets every setting. The members are to be dropped when the configuration is not locked any more.
     pub(super) fn reset(&mut self) -> Departed {
-        let forgotten = core::mem::take(self);
+        let fresh = Self::new(self.preferred_minor);
+        let forgotten = core::mem::replace(self, fresh);
         Departed {
             _members: forgotten.members,
             _leaving: forgotten.leaving,

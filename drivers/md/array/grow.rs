@@ -312,7 +312,7 @@ impl Array {
 
     /// `SET_ARRAY_INFO` on a running array: one thing may change. I/O must be held back.
     pub(crate) fn update_info(&self, config: &mut Configuration<'_>, wanted: &ArrayInfo) -> Result {
-        let now = config.array_info(self.number);
+        let now = config.array_info();
         match now.change_to(wanted).map_err(|_| EINVAL)? {
             InfoChange::Nothing => Ok(()),
             InfoChange::Size(kib) => {

@@ -7,7 +7,6 @@ use super::{
     status::is_clean,
 };
 use crate::member::entry::Entry;
-use kernel_ext::block::major::DeviceNumber;
 use md_core::{
     state::member::Member as MemberState,
     words::{
@@ -21,7 +20,7 @@ const LEVEL_NONE: i32 = -1_000_000;
 
 impl Config {
     /// The answer to `GET_ARRAY_INFO`.
-    pub(crate) fn array_info(&self, number: DeviceNumber) -> ArrayInfo {
+    pub(crate) fn array_info(&self) -> ArrayInfo {
         let (major_version, minor_version, not_persistent) = match self.metadata {
             MetadataVersion::None | MetadataVersion::External(_) => (0, 90, 1),
             MetadataVersion::V0 { minor } => (0, minor, 0),
@@ -45,7 +44,7 @@ impl Config {
             size: i32::try_from(self.component_size.to_kib()).unwrap_or(-1),
             nr_disks: all,
             raid_disks: i32::from(self.raid_disks),
-            md_minor: i32::try_from(number.minor()).unwrap_or(-1),
+            md_minor: i32::try_from(self.preferred_minor).unwrap_or(-1),
             not_persistent,
             utime: u32::try_from(self.utime).unwrap_or(u32::MAX),
             state: self.state_bits(),

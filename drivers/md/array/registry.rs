@@ -111,13 +111,22 @@ impl Wanted {
     }
 }
 
+/// The number that an array goes by (`md_minor`): its disk's, or that of its kind among partitionable disks.
+pub(super) fn md_minor(number: DeviceNumber) -> u32 {
+    if number.major() == MD_MAJOR {
+        number.minor()
+    } else {
+        number.minor() >> MDP_MINOR_SHIFT
+    }
+}
+
 /// What the disk of an array is called that was given no name.
 fn name_of(number: DeviceNumber) -> Result<Name> {
-    let minor = number.minor();
+    let minor = md_minor(number);
     let name = if number.major() == MD_MAJOR {
         CString::try_from_fmt(fmt!("md{minor}"))?
     } else {
-        CString::try_from_fmt(fmt!("md_d{}", minor >> MDP_MINOR_SHIFT))?
+        CString::try_from_fmt(fmt!("md_d{minor}"))?
     };
     Name::new(name.to_bytes()).or_errno()
 }

@@ -9,7 +9,6 @@
 use super::{config::Config, run::SyncSide, tracking::Tracking, Array, Configuration};
 use crate::{bitmap::Backend, member::entry::Entry, sync::Syncing};
 use kernel::{prelude::*, sync::Arc};
-use kernel_ext::block::major::DeviceNumber;
 use md_core::{
     format::level::Level,
     state::{
@@ -89,8 +88,8 @@ pub(crate) struct Running {
 }
 
 impl Status {
-    /// What `config` says of the array of a number.
-    pub(super) fn of(config: &Config, number: DeviceNumber) -> Result<Self> {
+    /// What `config` says of its array.
+    pub(super) fn of(config: &Config) -> Result<Self> {
         let mut members = KVec::with_capacity(config.members.len(), GFP_KERNEL)?;
         for entry in &config.members {
             members.push(Member::of(entry, config.disk_info_of(entry)), GFP_KERNEL)?;
@@ -109,7 +108,7 @@ impl Status {
                 }),
                 resync: config.resync_due(),
             },
-            info: config.array_info(number),
+            info: config.array_info(),
             has_shape: config.has_shape(),
             running: running.map(|running| Running {
                 tracking: running.tracking.clone(),
@@ -252,7 +251,7 @@ impl Array {
             return Ok(status.clone());
         }
         let config = self.configure()?;
-        Ok(Arc::new(Status::of(&config, self.number)?, GFP_KERNEL)?)
+        Ok(Arc::new(Status::of(&config)?, GFP_KERNEL)?)
     }
 }
 
@@ -263,7 +262,7 @@ impl Configuration<'_> {
         if !core::mem::take(&mut self.config.changed) {
             return;
         }
-        let status = Status::of(&self.config, self.array.number);
+        let status = Status::of(&self.config);
         let status = status.and_then(|status| Ok(Arc::new(status, GFP_KERNEL)?));
         let mut place = self.array.status.lock();
         let before = core::mem::replace(&mut *place, status.ok());
