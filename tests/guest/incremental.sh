@@ -102,4 +102,13 @@ for BITMAP in internal lockless; do
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock /dev/vda /dev/vdb
 done
+
+step "version 0.90: an array is found by the number it had"
+mdadm --quiet --create /dev/md7 --run --assume-clean --bitmap=none --metadata=0.90 --level=1 --raid-devices=2 \
+	/dev/vda /dev/vdb
+same "md_minor" 7 "$(mdadm --examine /dev/vda | awk '/Preferred Minor/ { print $4 }')"
+mdadm --quiet --stop /dev/md7
+mdadm --assemble --quiet --super-minor=7 /dev/md7 /dev/vda /dev/vdb
+becomes "array_state" clean /sys/block/md7/md/array_state
+mdadm --quiet --stop /dev/md7
 rmmod md_mod
