@@ -7,7 +7,8 @@ mod spec;
 mod write;
 
 use std::{
-    fs::{self, OpenOptions},
+    fs::{self, File, OpenOptions},
+    io,
     os::unix::fs::FileExt as _,
 };
 
@@ -32,13 +33,20 @@ pub fn craft(spec: &str, out: &str) -> Result<(), Failure> {
         .create_new(true)
         .open(out)
         .map_err(failed)?;
-    let end = image.sectors.saturating_mul(512);
-    file.set_len(end).map_err(failed)?;
+    write_out(&file, image.sectors.saturating_mul(512), &pieces).map_err(|error| {
+        // It is ours, and of no use.
+        let _ = fs::remove_file(out);
+        failed(error)
+    })
+}
+
+fn write_out(file: &File, end: u64, pieces: &[Piece]) -> io::Result<()> {
+    file.set_len(end)?;
     for piece in pieces {
         // The image is as long as it was to be: the rest of what does not fit is left out.
         let room = usize::try_from(end.saturating_sub(piece.at_byte)).unwrap_or(usize::MAX);
         let bytes = piece.bytes.get(..room).unwrap_or(&piece.bytes);
-        file.write_all_at(bytes, piece.at_byte).map_err(failed)?;
+        file.write_all_at(bytes, piece.at_byte)?;
     }
     Ok(())
 }

@@ -291,6 +291,20 @@ fn crafted_members_say_what_was_asked_for() {
 }
 
 #[test]
+fn what_cannot_be_crafted_leaves_no_file() {
+    let dir = scratch("too-large");
+    let spec = dir.join("spec.toml");
+    fs::write(&spec, PLAIN.replace("65536", "1152921504606846976")).expect("a description");
+    let out = dir.join("image");
+    let (spec, path) = (
+        spec.to_str().expect("a path"),
+        out.to_str().expect("a path"),
+    );
+    assert!(complaint(&["craft", spec, path]).contains("cannot write"));
+    assert!(!out.exists());
+}
+
+#[test]
 fn every_version_can_be_crafted() {
     for version in ["0.90", "1.0", "1.1", "1.2"] {
         let path = craft(
