@@ -36,12 +36,12 @@ pub(super) fn examine(sb: &Sb0<'_>) -> Fields {
     );
     ours.add("UUID", uuid(sb.set_uuid()));
     ours.add("Preferred Minor", sb.preferred_minor());
-    let [devices, active, working, failed, spare] = sb.counts();
-    ours.add("Total Devices", devices);
-    ours.add("Active Devices", active);
-    ours.add("Working Devices", working);
-    ours.add("Failed Devices", failed);
-    ours.add("Spare Devices", spare);
+    let counts = sb.counts();
+    ours.add("Total Devices", counts.all);
+    ours.add("Active Devices", counts.active);
+    ours.add("Working Devices", counts.working);
+    ours.add("Failed Devices", counts.failed);
+    ours.add("Spare Devices", counts.spare);
     let bitmap = matches!(sb.member().crash_log, CrashLog::Bitmap(_));
     ours.add_if(bitmap, "Internal Bitmap", "present");
     if let Some(size) = size::array_size(array) {
@@ -80,7 +80,7 @@ pub(super) fn compare_table(image: &Image, sb: &Sb0<'_>) {
         );
         compared += 1;
     }
-    let [.., spare] = sb.counts();
+    let spare = sb.counts().spare;
     let slots = sb.array().raid_disks + array::leaving(sb.array());
     assert_eq!(
         compared,

@@ -221,7 +221,7 @@ fn check_descriptors(sb: &Sb0<'_>, findings: &mut Findings) {
             );
         }
     }
-    let [devices, ..] = sb.counts();
+    let devices = sb.counts().all;
     findings.add_if(
         devices != present,
         "device-count",

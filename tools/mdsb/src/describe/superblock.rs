@@ -36,9 +36,9 @@ pub fn describe(member: &Member, sb: &Superblock<'_>) -> Value {
                 "checksum".to_owned(),
                 format!("{:#010x}", sb.checksum()).into(),
             );
-            let [devices, active, working, failed, spare] = sb.counts();
-            let counts = serde_json::json!({"devices": devices, "active": active, "working": working,
-                "failed": failed, "spare": spare});
+            let counts = sb.counts();
+            let counts = serde_json::json!({"devices": counts.all, "active": counts.active,
+                "working": counts.working, "failed": counts.failed, "spare": counts.spare});
             all.insert("counts".to_owned(), counts);
         }
     }

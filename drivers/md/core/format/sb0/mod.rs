@@ -11,7 +11,7 @@ mod record;
 mod view;
 
 pub use record::{DeviceNumber, InternalBitmap, Numbering, Record, RecordError, Seat, Standing};
-pub use view::{Descriptor, DiskState, Sb0, Sb0Error};
+pub use view::{Descriptor, DeviceCounts, DiskState, Sb0, Sb0Error};
 
 use super::sb1::{ArrayState, MemberState};
 use crate::units::{Sector, Sectors};

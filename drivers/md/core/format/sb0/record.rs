@@ -8,7 +8,9 @@ use zerocopy::byteorder::native_endian::U32;
 use zerocopy::{FromBytes as _, IntoBytes as _};
 
 use super::raw::{Count, Raw};
-use super::view::{DiskState, MINOR_AT_REST, MINOR_RESHAPING, SB_BITMAP_PRESENT, SB_CLEAN};
+use super::view::{
+    DeviceCounts, DiskState, MINOR_AT_REST, MINOR_RESHAPING, SB_BITMAP_PRESENT, SB_CLEAN,
+};
 use super::{ArrayState, DEVICES_MAX};
 use crate::format::ident::{SbTime, Uuid};
 use crate::format::sb1::ResyncPoint;
@@ -147,15 +149,6 @@ pub struct Record<'v> {
     pub bitmap: InternalBitmap,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Counts {
-    all: u32,
-    active: u32,
-    working: u32,
-    failed: u32,
-    spare: u32,
-}
-
 impl Record<'_> {
     /// Writes the superblock of the `this`-th of `seats` into `block`. On an error `block` must not be written out.
     pub fn write<S>(&self, block: &mut [u8], seats: S, this: usize) -> Result<(), RecordError>
@@ -244,7 +237,7 @@ impl Record<'_> {
         S: IntoIterator<Item = Seat>,
     {
         let mut numbering = Numbering::new(self.array);
-        let mut counts = Counts::default();
+        let mut counts = DeviceCounts::default();
         let mut own = None;
         for (index, seat) in seats.into_iter().enumerate() {
             let slot = numbering.slot(seat.standing);
@@ -261,7 +254,7 @@ impl Record<'_> {
     }
 
     /// Marks every slot without a member as removed.
-    fn write_missing(&self, raw: &mut Raw, counts: &mut Counts) {
+    fn write_missing(&self, raw: &mut Raw, counts: &mut DeviceCounts) {
         for (disk, number) in raw.disks.iter_mut().zip(0..self.array.raid_disks) {
             if disk.state.get() == 0 {
                 disk.number = U32::new(u32::from(number));
@@ -273,7 +266,7 @@ impl Record<'_> {
     }
 }
 
-impl Counts {
+impl DeviceCounts {
     /// Counts a member; there are at most 27.
     fn add(&mut self, standing: Standing, slot: Option<Slot>) {
         let one_more = |count: &mut u32| *count = count.saturating_add(1);

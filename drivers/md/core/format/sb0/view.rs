@@ -164,6 +164,21 @@ impl Descriptor {
     }
 }
 
+/// How many devices there are of each kind, as a superblock counts them. Nothing depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCounts {
+    /// Members that are there.
+    pub all: u32,
+    /// Those in a slot.
+    pub active: u32,
+    /// Those that have not failed.
+    pub working: u32,
+    /// Those that have, and slots without a member.
+    pub failed: u32,
+    /// Those without a slot.
+    pub spare: u32,
+}
+
 /// A superblock that passed every check, still in the bytes it was read into.
 #[derive(Clone, Copy)]
 pub struct Sb0<'a> {
@@ -289,17 +304,16 @@ impl<'a> Sb0<'a> {
         self.raw.disks.iter().map(Descriptor::of)
     }
 
-    /// What the superblock counts of its devices: all, active, working, failed, spare.
-    pub fn counts(&self) -> [u32; 5] {
+    /// What the superblock counts of its devices.
+    pub fn counts(&self) -> DeviceCounts {
         let raw = self.raw;
-        [
-            raw.nr_disks,
-            raw.active_disks,
-            raw.working_disks,
-            raw.failed_disks,
-            raw.spare_disks,
-        ]
-        .map(|n| n.get())
+        DeviceCounts {
+            all: raw.nr_disks.get(),
+            active: raw.active_disks.get(),
+            working: raw.working_disks.get(),
+            failed: raw.failed_disks.get(),
+            spare: raw.spare_disks.get(),
+        }
     }
 
     /// The checksum.
