@@ -4,7 +4,7 @@
 
 use md_core::{
     format::{
-        bitmap::{lockless_capacity, BitmapSb, Freshness, Kind},
+        bitmap::{lockless_capacity, BitmapSb, Freshness, Kind, StateBits},
         extents::Extents,
         level::Level,
         sb1::CrashLog,
@@ -48,6 +48,7 @@ pub(super) fn check(
         Err(other) => return Err(other),
     };
     check_events(&sb, member, findings);
+    check_state(&sb, findings);
     check_size(&sb, member, findings);
     match Bitmap::read(source, member) {
         Ok(bitmap) => check_cells(&bitmap, findings),
@@ -65,6 +66,9 @@ fn check_events(sb: &BitmapSb, member: &Superblock<'_>, findings: &mut Findings)
     match sb.freshness(member.set_uuid(), events) {
         Err(error) => findings.add("bitmap-uuid", error),
         Ok(Freshness::Fresh) => {}
+        Ok(Freshness::Stale) if sb.state.contains(StateBits::STALE) => {
+            findings.add("bitmap-stale", "the bitmap says itself that it is stale")
+        }
         Ok(Freshness::Stale) => findings.add(
             "bitmap-stale",
             format_args!(
@@ -80,6 +84,14 @@ fn check_events(sb: &BitmapSb, member: &Superblock<'_>, findings: &mut Findings)
             "bits were cleared at event {}, after the bitmap's {}",
             sb.events_cleared, sb.events
         ),
+    );
+}
+
+fn check_state(sb: &BitmapSb, findings: &mut Findings) {
+    findings.add_if(
+        sb.state.contains(StateBits::WRITE_ERROR),
+        "bitmap-write-error",
+        "writing the bitmap failed, so it may be behind; the C driver does not load it",
     );
 }
 
@@ -123,16 +135,34 @@ fn check_cells(bitmap: &Bitmap, findings: &mut Findings) {
     );
 }
 
-/// Whether the bitmap fits what is kept for it, a lockless one with its header.
+/// Whether the bitmap fits what is kept for it, a lockless one with its header, and whether that is there to be kept.
 pub(super) fn check_room(sb: &BitmapSb, extents: &Extents, findings: &mut Findings) {
-    let Kind::Lockless(chunk) = sb.kind else {
-        return;
-    };
     let room = extents.bitmap_room(sb).unwrap_or(Sectors::ZERO);
+    let needed = sb.kind.needed(sb.sync_size).unwrap_or(Sectors::ZERO);
+    // Where it does not even reach what it needs, the areas collide.
+    findings.add_if(
+        sb.reserved > room && needed <= room,
+        "bitmap-reserve",
+        format_args!(
+            "{} sectors are kept for the bitmap, and {room} are free there",
+            sb.reserved
+        ),
+    );
     let room = if sb.reserved.is_zero() {
         room
     } else {
         room.min(sb.reserved)
+    };
+    let Kind::Lockless(chunk) = sb.kind else {
+        findings.add_if(
+            needed > sb.reserved && !sb.reserved.is_zero(),
+            "bitmap-too-long",
+            format_args!(
+                "the bitmap needs {needed} sectors, and {} are kept for it",
+                sb.reserved
+            ),
+        );
+        return;
     };
     let (chunks, capacity) = (chunk.count(sb.sync_size), lockless_capacity(room));
     findings.add_if(

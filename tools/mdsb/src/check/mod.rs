@@ -5,6 +5,7 @@
 mod areas;
 mod array;
 mod bitmap;
+mod features;
 
 use std::fmt::Display;
 
@@ -83,6 +84,7 @@ fn superblock(
     findings: &mut Findings,
 ) -> Result<(), Failure> {
     array::check(sb, findings);
+    features::check(sb, findings);
     positions(sb, findings);
     let bitmap = bitmap::check(source, sb, findings)?;
     areas::check(source, sb, bitmap.as_ref(), findings)

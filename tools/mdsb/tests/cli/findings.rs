@@ -16,6 +16,24 @@ const LOG: &str = "[bad_blocks]\noffset = 1000\n";
 fn of_bitmaps() -> Vec<Inconsistency> {
     vec![
         ("bitmap-stale", format!("{PLAIN}{BITMAP}events = 6")),
+        // It says so itself.
+        (
+            "bitmap-stale",
+            format!("{PLAIN}{BITMAP}[[damage]]\nat_byte = 8240\nbytes = \"02\""),
+        ),
+        (
+            "bitmap-write-error",
+            format!("{PLAIN}{BITMAP}[[damage]]\nat_byte = 8240\nbytes = \"04\""),
+        ),
+        (
+            "bitmap-too-long",
+            format!("{PLAIN}{}reserved = 1", BITMAP.replace("128", "1")),
+        ),
+        ("bitmap-reserve", format!("{PLAIN}{BITMAP}reserved = 2033")),
+        (
+            "bitmap-reserve",
+            format!("{PLAIN}{LOCKLESS}reserved = 2033"),
+        ),
         (
             "bitmap-events-cleared",
             format!("{PLAIN}{BITMAP}events_cleared = 8"),
@@ -112,18 +130,41 @@ fn of_arrays() -> Vec<Inconsistency> {
     };
     vec![
         ("level-unsupported", PLAIN.replace("raid1", "-4")),
+        (
+            "level-unsupported",
+            raid5("chunk = 128\nlayout = 2") + RESHAPE + "new_level = \"-4\"",
+        ),
         ("slot-beyond-array", format!("{PLAIN}roles = [2, 1]")),
+        ("slot-beyond-array", format!("{PLAIN}roles = [0, 2]")),
+        ("slot-beyond-array", damaged(652, "07")),
+        ("slot-crowded", damaged(652, "00")),
         ("slot-crowded", format!("{PLAIN}roles = [0, 1, 1, 1]")),
         ("number-beyond-table", format!("{PLAIN}number = 2")),
         ("role-reserved", format!("{PLAIN}roles = [0, 1, 65300]")),
         // The second descriptor says that it is the third; one device too many is counted.
         ("descriptor-number", damaged(640, "02")),
         ("device-count", damaged(36, "03")),
+        // So is one that is active, one that works, one that is spare.
+        ("device-count", damaged(136, "03")),
+        ("device-count", damaged(140, "03")),
+        ("device-count", damaged(148, "01")),
+        // The state in the descriptor of its own, outside of the table.
+        ("descriptor-own", damaged(3984, "00")),
         ("chunk-missing", PLAIN.replace("raid1", "raid5")),
         ("layout-unknown", raid5("chunk = 128\nlayout = 77")),
+        (
+            "layout-unknown",
+            raid5("chunk = 128\nlayout = 3").replace("raid5", "raid0"),
+        ),
+        (
+            "journal-crowded",
+            raid5("chunk = 128\nlayout = 2\nroles = [0, 1, \"journal\", \"journal\"]"),
+        ),
         ("chunk-size", raid5("chunk = 24\nlayout = 2")),
     ]
 }
+
+const RESHAPE: &str = "[superblock.reshape]\nposition = 1024\n";
 
 /// Where a 0.90 superblock begins on the member of [`PLAIN`], in bytes.
 const OLD: u64 = (65_536 - 128) * 512;
@@ -134,7 +175,6 @@ fn of_geometries() -> Vec<Inconsistency> {
         let spec = PLAIN.replace("raid1\"", &shape);
         spec.replace("raid_disks = 2", &format!("raid_disks = {slots}"))
     };
-    let reshape = "[superblock.reshape]\nposition = 1024\nnew_level = \"raid6\"";
     vec![
         ("geometry-impossible", array("raid6", 3, 2)),
         ("geometry-impossible", array("raid5", 1, 2)),
@@ -147,7 +187,17 @@ fn of_geometries() -> Vec<Inconsistency> {
         ),
         (
             "geometry-impossible",
-            format!("{}{reshape}", array("raid5", 3, 2)),
+            format!("{}{RESHAPE}new_level = \"raid6\"", array("raid5", 3, 2)),
+        ),
+        ("geometry-impossible", format!("{PLAIN}member_size = 0")),
+        // The members have 63488 sectors for data.
+        (
+            "geometry-impossible",
+            array("raid5", 3, 2).replace("128", "65536"),
+        ),
+        (
+            "geometry-impossible",
+            array("raid0", 3, 1).replace("128", "65536"),
         ),
     ]
 }
@@ -157,7 +207,7 @@ fn of_logs() -> Vec<Inconsistency> {
         let spec = PLAIN.replace("raid1\"", "raid5\"\nchunk = 128\nlayout = 2");
         format!("{spec}[ppl]\noffset = 16\nsectors = {sectors}\nheaders = [{headers}]\n")
     };
-    let journal = |more: &str| format!("{PLAIN}roles = [0, 1, \"journal\"]\nnumber = 2\n{more}");
+    let journal = |more: &str| format!("{JOURNAL}{more}");
     vec![
         ("ppl-missing", ppl(0, "")),
         ("ppl-missing", ppl(7, "")),
@@ -176,6 +226,70 @@ fn of_logs() -> Vec<Inconsistency> {
     ]
 }
 
+/// The journal of a raid5.
+const JOURNAL: &str = r#"
+sectors = 65536
+[superblock]
+version = "1.2"
+level = "raid5"
+chunk = 128
+layout = 2
+raid_disks = 2
+events = 7
+roles = [0, 1, "journal"]
+number = 2
+"#;
+
+fn of_features() -> Vec<Inconsistency> {
+    let with = |spec: &str, features: u32| {
+        let bytes = features.swap_bytes();
+        format!("{spec}[[damage]]\nat_byte = 4104\nbytes = \"{bytes:08x}\"\nsummed = true")
+    };
+    let level =
+        |level: &str| PLAIN.replace("raid1\"", &format!("{level}\"\nchunk = 128\nlayout = 1"));
+    let ppl = "[ppl]\noffset = 16\nsectors = 1024\nheaders = [{ generation = 1, parity = 8 }]";
+    let reshaping = format!(
+        "{}{RESHAPE}",
+        JOURNAL.replace("[0, 1, \"journal\"]", "[0, 1, 2]")
+    )
+    .replace("number = 2", "number = 1")
+    .replace("raid_disks = 2", "raid_disks = 3");
+    let nowhere = "\n[[damage]]\nat_byte = 4200\nbytes = \"ffffffffffffffff\"\nsummed = true";
+    vec![
+        // A bitmap, without an offset.
+        ("feature-void", with(PLAIN, 1)),
+        // A recovery of a spare; one by the bitmap that is none.
+        (
+            "feature-void",
+            with(&format!("{PLAIN}roles = [\"spare\", 1]\n"), 2),
+        ),
+        ("feature-void", with(PLAIN, 128)),
+        // What only a reshape has, and a reshape at no position.
+        ("feature-void", with(PLAIN, 32)),
+        ("feature-void", with(PLAIN, 64)),
+        ("feature-void", format!("{reshaping}{nowhere}")),
+        ("feature-void", with(PLAIN, 256)),
+        (
+            "log-without-use",
+            format!("{}{BITMAP}sync_size = 63488", level("raid0")),
+        ),
+        (
+            "log-without-use",
+            format!("{}{BITMAP}sync_size = 63488", level("linear")),
+        ),
+        ("log-without-use", format!("{PLAIN}{ppl}")),
+        (
+            "log-without-use",
+            format!("{PLAIN}roles = [0, 1, \"journal\"]"),
+        ),
+        // A journal does what a bitmap would.
+        (
+            "log-without-use",
+            format!("{}{BITMAP}", JOURNAL.replace("number = 2", "number = 0")),
+        ),
+    ]
+}
+
 fn inconsistencies() -> Vec<Inconsistency> {
     [
         of_bitmaps(),
@@ -183,6 +297,7 @@ fn inconsistencies() -> Vec<Inconsistency> {
         of_arrays(),
         of_geometries(),
         of_logs(),
+        of_features(),
     ]
     .concat()
 }
@@ -214,9 +329,7 @@ fn each_inconsistency_is_named() {
 
 #[test]
 fn what_is_wrong_in_one_place_hides_nothing_elsewhere() {
-    let spec = format!(
-        "{PLAIN}in_sync_upto = 70000\nroles = [0, 1, \"journal\"]\nnumber = 2\n[journal]\ntail = 9\nat = 8"
-    );
+    let spec = format!("{JOURNAL}in_sync_upto = 70000\n[journal]\ntail = 9\nat = 8");
     let journal = craft("two-findings", &spec);
     // No block begins at sector 9, and none lies at the start either.
     assert_eq!(

@@ -299,6 +299,16 @@ impl<'a> Sb0<'a> {
             .intersects(DiskState::SYNC.with(DiskState::ACTIVE))
     }
 
+    /// The descriptor of this member, that of its number in the table: what it is.
+    pub fn own(&self) -> Descriptor {
+        Descriptor::of(self.own)
+    }
+
+    /// What this member's superblock has as its own descriptor besides; of that only the number counts.
+    pub fn stored_own(&self) -> Descriptor {
+        Descriptor::of(&self.raw.this_disk)
+    }
+
     /// Every descriptor.
     pub fn descriptors(&self) -> impl Iterator<Item = Descriptor> + 'a {
         self.raw.disks.iter().map(Descriptor::of)
