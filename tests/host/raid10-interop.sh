@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
+# long
 #
 # raid10 arrays go from one driver to the other and back, after a stop and after a power cut: the data is what was
 # written, and after the resync every copy agrees.
