@@ -38,7 +38,8 @@ pub fn resync_after(resync: Sector, before: Sectors, after: Sectors) -> Sector {
 /// The slot that the occupant of `slot` gets when the empty slots below it are closed up.
 pub fn packed(slot: Slot, is_occupied: impl Fn(Slot) -> bool) -> Slot {
     let below = (0..slot.get()).filter(|&other| is_occupied(Slot::new(other)));
-    Slot::new(u16::try_from(below.count()).unwrap_or(u16::MAX))
+    // There are no more of them than `slot`.
+    Slot::new(below.fold(0, |count: u16, _| count.saturating_add(1)))
 }
 
 #[cfg(test)]
