@@ -15,7 +15,7 @@ mod intent;
 pub(crate) mod llbitmap;
 mod store;
 
-pub(crate) use intent::{Intent, WriteIntent};
+pub(crate) use intent::{answer_call, Intent, WriteIntent};
 pub(crate) use md_core::bitmap::SyncAnswer;
 
 use crate::{log::Text, member::Member};
@@ -176,17 +176,12 @@ pub(crate) trait Backend: Send + Sync {
     /// Whether the marks of a write that was started are on media. Any context.
     fn is_on_media(&self, range: SectorRange) -> bool;
 
-    /// A write ended that held [`Hold::Marks`]. May run in an interrupt: does not sleep.
+    /// A write or a discard ended that held [`Hold::Marks`]. May run in an interrupt: does not sleep.
     fn end_write(&self, _range: SectorRange) {}
 
     /// As [`Backend::start_write`], for a discard.
     fn start_discard(&self, range: SectorRange, wait: Wait) -> Result<Started> {
         self.start_write(range, wait)
-    }
-
-    /// As [`Backend::end_write`], for a discard.
-    fn end_discard(&self, range: SectorRange) {
-        self.end_write(range);
     }
 
     /// Brings to media what was marked before the call. An error when no member took it: what waits must fail.

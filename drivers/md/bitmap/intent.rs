@@ -28,7 +28,6 @@ pub(crate) struct WriteIntent<P: AsRef<Live>> {
 /// A write that the bitmap of an array knows of.
 struct Marked {
     range: SectorRange,
-    intent: Intent,
     started: Started,
 }
 
@@ -76,11 +75,7 @@ impl Marked {
             Intent::Discard => bitmap.start_discard(range, wait)?,
         };
         answer_call(live, bitmap);
-        Ok(Self {
-            range,
-            intent,
-            started,
-        })
+        Ok(Self { range, started })
     }
 
     /// Tells the bitmap that the write has ended, if it is not told by what it holds.
@@ -93,17 +88,14 @@ impl Marked {
         let Some(bitmap) = live.bitmap() else {
             return;
         };
-        match self.intent {
-            Intent::Write => bitmap.end_write(self.range),
-            Intent::Discard => bitmap.end_discard(self.range),
-        }
+        bitmap.end_write(self.range);
         answer_call(live, bitmap);
     }
 }
 
-/// Wakes the array's thread if the bitmap has something for it.
+/// Wakes the array's thread if the bitmap has something for it. Any context.
 #[inline]
-fn answer_call(live: &Live, bitmap: &dyn Backend) {
+pub(crate) fn answer_call(live: &Live, bitmap: &dyn Backend) {
     if bitmap.conditions().take_thread_call() {
         live.wake_thread();
     }

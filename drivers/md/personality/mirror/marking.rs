@@ -6,7 +6,7 @@
 //! next turn; a write whose marks are on media never comes here.
 
 use super::write::Write;
-use crate::{array::live::Live, bitmap::Backend, member::Health};
+use crate::{array::live::Live, bitmap::answer_call, member::Health};
 use kernel::{
     prelude::*,
     sync::Arc,
@@ -87,10 +87,12 @@ fn mark(live: &Entered<Live>) -> Result {
         live.members()
             .any(|member| member.health() == Health::Failing)
     };
-    let called = |bitmap: &dyn Backend| bitmap.conditions().take_thread_call();
-    if failing() || live.bitmap().is_some_and(called) {
-        live.wake_thread();
+    if let Some(bitmap) = live.bitmap() {
+        answer_call(live, bitmap);
     }
-    live.tracking().wait(|| !failing());
+    if failing() {
+        live.wake_thread();
+        live.tracking().wait(|| !failing());
+    }
     result
 }
