@@ -205,6 +205,12 @@ impl Mirror {
         }
     }
 
+    /// The copies of what begins at `start` and goes on for `length`, as far as one request may; none beyond the end.
+    fn copies_of(&self, start: Sector, length: Sectors) -> impl Iterator<Item = Located<'_>> {
+        let copies = self.copies(start, length).into_iter();
+        copies.flat_map(|(copies, _)| copies)
+    }
+
     /// The copy to read, and how much of it.
     #[inline]
     fn choose(

@@ -315,8 +315,10 @@ impl Window {
     fn written(&self, place: Place, well: bool) {
         let (live, length) = (self.pass.live(), self.length());
         let mirror = live.personality().mirror();
-        let copies = mirror.and_then(|mirror| mirror.copies(self.start, length));
-        let copy = copies.and_then(|(mut copies, _)| copies.find(|copy| copy.seat.place == place));
+        let mut copies = mirror
+            .into_iter()
+            .flat_map(|mirror| mirror.copies_of(self.start, length));
+        let copy = copies.find(|copy| copy.seat.place == place);
         let Some(copy) = copy else {
             return;
         };
@@ -515,9 +517,8 @@ impl Mirror {
 
     /// Whether a pass has copies to write, or to compare, in a piece: members may have failed since it began.
     fn has_work(&self, mode: Mode, start: Sector, length: Sectors, target: Option<Place>) -> bool {
-        let copies = self.copies(start, length).into_iter();
-        let mut working = copies
-            .flat_map(|(copies, _)| copies)
+        let mut working = self
+            .copies_of(start, length)
             .filter(|copy| copy.seat.member.health() == Health::Working);
         match (mode, target) {
             (Mode::CopyToNew, Some(place)) => working.any(|copy| copy.seat.place == place),
@@ -555,9 +556,7 @@ impl Mirror {
         length: Sectors,
     ) -> impl Iterator<Item = Located<'_>> {
         let with = move |reads: Reads| {
-            self.copies(start, length)
-                .into_iter()
-                .flat_map(|(copies, _)| copies)
+            self.copies_of(start, length)
                 .filter(move |copy| copy.seat.member.reads() == reads)
         };
         Iterator::chain(with(Reads::Normal), with(Reads::WriteMostly))
@@ -570,9 +569,7 @@ impl Mirror {
         length: Sectors,
         from: Place,
     ) -> impl Iterator<Item = Located<'_>> {
-        let copies = self.copies(start, length).into_iter();
-        copies
-            .flat_map(|(copies, _)| copies)
+        self.copies_of(start, length)
             .filter(move |copy| copy.seat.place != from)
             .filter(|copy| copy.seat.member.health() == Health::Working)
     }

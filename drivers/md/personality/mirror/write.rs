@@ -428,9 +428,8 @@ impl Mirror {
     /// Whether a member marked failfast may give up a write early.
     #[cold]
     fn may_give_up(&self, member: &Member, start: Sector, length: Sectors) -> bool {
-        let copies = self.copies(start, length).into_iter();
-        let working = copies
-            .flat_map(|(copies, _)| copies)
+        let working = self
+            .copies_of(start, length)
             .filter(|copy| copy.is_valid(length))
             .fold(0_u32, |count, _| count.saturating_add(1));
         write_fail_fast(FailFast::Yes, member.reads(), working) == FailFast::Yes
