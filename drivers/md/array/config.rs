@@ -144,9 +144,7 @@ impl Config {
             leaving: KVec::new(),
         }
     }
-}
 
-impl Config {
     /// Forgets every setting. The members are to be dropped when the configuration is not locked any more.
     pub(super) fn reset(&mut self) -> Departed {
         let fresh = Self::new(self.preferred_minor);

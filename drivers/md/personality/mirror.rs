@@ -268,9 +268,7 @@ impl Mirror {
     pub(crate) fn failures(&self) -> &Arc<Failures> {
         &self.failures
     }
-}
 
-impl Mirror {
     /// Serves a bio; see [`Personality::submit`](super::Personality::submit).
     #[inline]
     pub(super) fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
