@@ -131,28 +131,37 @@ impl Number {
         text: *const ffi::c_char,
         param: *const bindings::kernel_param,
     ) -> ffi::c_int {
-        from_result(|| {
-            // SAFETY: The module loader passes a terminated string, or null.
-            let text = unsafe { written(text) }?;
-            // SAFETY: `arg` was set by `entry` to a static `Number`.
-            let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<Self>() };
+        let store = |this: &Self, text: &[u8]| {
             this.value.store((this.parse)(text)?, Relaxed);
-            Ok(0)
-        })
+            Ok(())
+        };
+        // SAFETY: By the precondition this is `set` of a `Number`.
+        unsafe { written(text, param, store) }
     }
 }
 
-/// The text that a parameter is set to. `EINVAL` when there is none.
+/// What `kernel_param_ops.set` does for parameters whose text a function of ours reads: gives it to `take`. `EINVAL`
+/// when there is none.
 ///
 /// # Safety
 ///
-/// `text` is null or a terminated string that outlives `'a`.
-unsafe fn written<'a>(text: *const ffi::c_char) -> Result<&'a [u8]> {
-    if text.is_null() {
-        return Err(EINVAL);
-    }
-    // SAFETY: Not null, so a terminated string by the precondition.
-    Ok(unsafe { <CStr as kernel::str::CStrExt>::from_char_ptr(text) }.to_bytes())
+/// To be called by `set` with what that was given, for an entry whose `arg` is a static `T`.
+unsafe fn written<T: 'static>(
+    text: *const ffi::c_char,
+    param: *const bindings::kernel_param,
+    take: impl FnOnce(&T, &[u8]) -> Result,
+) -> ffi::c_int {
+    from_result(|| {
+        if text.is_null() {
+            return Err(EINVAL);
+        }
+        // SAFETY: The module loader passes a terminated string.
+        let text = unsafe { <CStr as kernel::str::CStrExt>::from_char_ptr(text) };
+        // SAFETY: By the precondition.
+        let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<T>() };
+        take(this, text.to_bytes())?;
+        Ok(0)
+    })
 }
 
 /// A parameter that has no value: writing it runs a function.
@@ -191,14 +200,8 @@ impl Command {
         text: *const ffi::c_char,
         param: *const bindings::kernel_param,
     ) -> ffi::c_int {
-        from_result(|| {
-            // SAFETY: The module loader passes a terminated string, or null.
-            let text = unsafe { written(text) }?;
-            // SAFETY: `arg` was set by `entry` to a static `Command`.
-            let this = unsafe { &*(*param).__bindgen_anon_1.arg.cast::<Self>() };
-            (this.run)(text)?;
-            Ok(0)
-        })
+        // SAFETY: By the precondition this is `set` of a `Command`.
+        unsafe { written(text, param, |this: &Self, text| (this.run)(text)) }
     }
 }
 
