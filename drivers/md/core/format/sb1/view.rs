@@ -38,6 +38,13 @@ pub struct Unplaced;
 /// that the areas which it names keep out of each other's way.
 #[derive(Clone, Copy)]
 pub struct Sb1<'a, A = Extents> {
+    content: Content<'a>,
+    areas: A,
+}
+
+/// What it says, and where it lies.
+#[derive(Clone, Copy)]
+struct Content<'a> {
     raw: &'a Raw,
     roles: &'a [U16],
     minor: MinorVersion,
@@ -48,7 +55,6 @@ pub struct Sb1<'a, A = Extents> {
     bad_block_log: Option<BadBlockLog>,
     range: SectorRange,
     device: Sectors,
-    areas: A,
 }
 
 impl<'a> Sb1<'a> {
@@ -107,16 +113,18 @@ impl<'a> Sb1<'a, Unplaced> {
         let strays = settle(&mut array, &mut member)
             .map_err(|ReshapeBeyondEnd(at)| Sb1Error::ReshapePosition(at))?;
         Ok(Self {
-            raw,
-            roles,
-            minor,
-            features,
-            array,
-            member,
-            strays,
-            bad_block_log,
-            range,
-            device: device.sectors,
+            content: Content {
+                raw,
+                roles,
+                minor,
+                features,
+                array,
+                member,
+                strays,
+                bad_block_log,
+                range,
+                device: device.sectors,
+            },
             areas: Unplaced,
         })
     }
@@ -127,61 +135,38 @@ impl<'a> Sb1<'a, Unplaced> {
     ///
     /// Two of the areas that it names overlap.
     pub fn place(self) -> Result<Sb1<'a>, ExtentsError> {
+        let content = self.content;
         let areas = Extents::verify(Claims {
-            device: self.device,
-            superblock: self.range,
-            array: &self.array,
-            member: &self.member,
-            log: self.bad_block_log,
+            device: content.device,
+            superblock: content.range,
+            array: &content.array,
+            member: &content.member,
+            log: content.bad_block_log,
         })?;
-        let Self {
-            raw,
-            roles,
-            minor,
-            features,
-            array,
-            member,
-            strays,
-            bad_block_log,
-            range,
-            device,
-            areas: Unplaced,
-        } = self;
-        Ok(Sb1 {
-            raw,
-            roles,
-            minor,
-            features,
-            array,
-            member,
-            strays,
-            bad_block_log,
-            range,
-            device,
-            areas,
-        })
+        Ok(Sb1 { content, areas })
     }
 }
 
 impl<'a, A> Sb1<'a, A> {
     /// Where it lies, as the version says it.
     pub fn minor_version(&self) -> MinorVersion {
-        self.minor
+        self.content.minor
     }
 
     /// The feature map.
     pub fn features(&self) -> Features {
-        self.features
+        self.content.features
     }
 
     /// The name of the array; the same on all members.
     pub fn set_uuid(&self) -> Uuid {
-        Uuid::new(self.raw.set_uuid)
+        Uuid::new(self.content.raw.set_uuid)
     }
 
     /// The name given to the array for people, usually `host:name`, up to its first zero byte.
     pub fn set_name(&self) -> &'a [u8] {
-        self.raw
+        self.content
+            .raw
             .set_name
             .split(|&byte| byte == 0)
             .next()
@@ -190,38 +175,38 @@ impl<'a, A> Sb1<'a, A> {
 
     /// When the array was made.
     pub fn created(&self) -> SbTime {
-        SbTime::from_raw(self.raw.ctime.get())
+        SbTime::from_raw(self.content.raw.ctime.get())
     }
 
     /// What it says of the array.
     pub fn array(&self) -> &ArrayState {
-        &self.array
+        &self.content.array
     }
 
     /// What it says of this member.
     pub fn member(&self) -> &MemberState {
-        &self.member
+        &self.content.member
     }
 
     /// The name of this member; the driver only keeps it.
     pub fn device_uuid(&self) -> Uuid {
-        Uuid::new(self.raw.device_uuid)
+        Uuid::new(self.content.raw.device_uuid)
     }
 
     /// This member's number in the table of roles, or `None` when the table does not reach it: a spare.
     pub fn number(&self) -> Option<MemberNumber> {
-        let number = MemberNumber::new(self.raw.dev_number.get());
+        let number = MemberNumber::new(self.content.raw.dev_number.get());
         self.role_entry(number).map(|_| number)
     }
 
     /// The number as stored, in the table or not.
     pub fn stored_number(&self) -> MemberNumber {
-        MemberNumber::new(self.raw.dev_number.get())
+        MemberNumber::new(self.content.raw.dev_number.get())
     }
 
     /// This member's role.
     pub fn role(&self) -> Role {
-        own_role(self.raw, self.roles)
+        own_role(self.content.raw, self.content.roles)
     }
 
     /// The role this superblock gives to the member `number`, or `None` beyond its table.
@@ -231,34 +216,40 @@ impl<'a, A> Sb1<'a, A> {
 
     /// Every entry of the table of roles, with its number.
     pub fn roles(&self) -> impl Iterator<Item = (MemberNumber, Role)> + Clone + 'a {
-        (0..)
-            .map(MemberNumber::new)
-            .zip(self.roles.iter().map(|raw| Role::from_raw(raw.get())))
+        (0..).map(MemberNumber::new).zip(
+            self.content
+                .roles
+                .iter()
+                .map(|raw| Role::from_raw(raw.get())),
+        )
     }
 
     /// How many entries the table has (`max_dev`).
     pub fn max_dev(&self) -> u16 {
         // By construction no table is longer than `MAX_DEVICES`.
-        u16::try_from(self.roles.len()).unwrap_or(MAX_DEVICES)
+        u16::try_from(self.content.roles.len()).unwrap_or(MAX_DEVICES)
     }
 
     /// What it had stored that reaches too far.
     pub fn strays(&self) -> Strays {
-        self.strays
+        self.content.strays
     }
 
     /// The checksum.
     pub fn checksum(&self) -> u32 {
-        self.raw.sb_csum.get()
+        self.content.raw.sb_csum.get()
     }
 
     /// The sectors the superblock takes: whole logical blocks of the member.
     pub fn range(&self) -> SectorRange {
-        self.range
+        self.content.range
     }
 
     fn role_entry(&self, number: MemberNumber) -> Option<Role> {
-        let entry = self.roles.get(usize::try_from(number.get()).ok()?)?;
+        let entry = self
+            .content
+            .roles
+            .get(usize::try_from(number.get()).ok()?)?;
         Some(Role::from_raw(entry.get()))
     }
 }
