@@ -505,6 +505,16 @@ fn resum(block: &mut [u8]) {
     block[216..220].copy_from_slice(&sum.to_le_bytes());
 }
 
+/// The areas of a member that nothing may share, whatever the bitmap says; the bad-block log may be unused.
+const FIRM: [Area; 6] = [
+    Area::Superblock,
+    Area::Data,
+    Area::NewData,
+    Area::Journal,
+    Area::Bitmap,
+    Area::Ppl,
+];
+
 /// Everything an accepted superblock names lies on the member.
 fn in_bounds(sb: &Sb1<'_>, device: Sectors) {
     let (array, member) = (sb.array(), sb.member());
@@ -516,16 +526,7 @@ fn in_bounds(sb: &Sb1<'_>, device: Sectors) {
             .is_some_and(|end| end.get() <= device.get()));
     }
     let extents = sb.extents();
-    let areas = [
-        Area::Superblock,
-        Area::Data,
-        Area::NewData,
-        Area::Journal,
-        Area::Bitmap,
-        Area::Ppl,
-        Area::BadBlockLog,
-    ];
-    for area in areas {
+    for area in FIRM.into_iter().chain([Area::BadBlockLog]) {
         let range = extents.range(area).expect("it lies on the member");
         assert!(range.is_none_or(|range| range.end().get() <= device.get()));
     }
@@ -536,16 +537,8 @@ fn in_bounds(sb: &Sb1<'_>, device: Sectors) {
 
 /// No two areas of what was accepted share a sector, but for the two places of data that a reshape moves.
 fn apart(extents: &Extents) {
-    let firm = [
-        Area::Superblock,
-        Area::Data,
-        Area::NewData,
-        Area::Journal,
-        Area::Bitmap,
-        Area::Ppl,
-    ];
     let range = |area| extents.range(area).expect("on the member");
-    let there: Vec<_> = firm
+    let there: Vec<_> = FIRM
         .into_iter()
         .filter_map(|area| Some((area, range(area)?)))
         .collect();
