@@ -14,6 +14,9 @@ md() { echo "/sys/block/md$1/md"; }
 lines() { grep -c "$1" /proc/mdstat || true; }
 
 for disk in /dev/vda /dev/vdb; do
+	# Without the lock udev looks at a disk as soon as who wrote it closes it, and a disk that is looked at is busy.
+	exec {lock}<$disk
+	flock $lock
 	python3 - $disk <<-'PYTHON'
 		# A partition table of 1983: three entries of type Linux, 28 MiB each.
 		import struct, sys
@@ -22,6 +25,7 @@ for disk in /dev/vda /dev/vdb; do
 		    disk.write((b"\0" * 446 + b"".join(entries)).ljust(510, b"\0") + b"\x55\xaa")
 	PYTHON
 	blockdev --rereadpt $disk
+	exec {lock}<&-
 done
 udevadm settle
 
