@@ -9,7 +9,7 @@
 mod raid10;
 mod raid5;
 
-pub use raid10::{raid10_slack, Raid10Reshape, Raid10ReshapeError, Raid10Step, WINDOW};
+pub use raid10::{raid10_slack, Part, Raid10Reshape, Raid10ReshapeError, Raid10Step, WINDOW};
 pub use raid5::{
     raid5_offset_change, OffsetChange, Raid5Reshape, Raid5ReshapeError, Raid5Step, ResumeError,
     Watch,

@@ -10,6 +10,7 @@ mod mirror;
 mod raid0;
 mod raid456;
 mod reshape;
+mod reshape_power;
 
 use md_core::{
     layout::chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},

@@ -5,14 +5,14 @@
 //! raid10 never writes over what it reads: it demands that the data offset of every member moves by at least a row,
 //! the *slack*.
 
-use super::{Direction, Metadata, Next, Position};
+use super::{Direction, Geometry, Metadata, Next, Position};
 use crate::{
     layout::mirror::{Placement, Raid10, Raid10Error},
-    units::{Sector, SectorRange, Sectors},
+    units::{Sector, SectorRange, Sectors, Slot},
 };
 use core::fmt;
 
-/// The longest step, in array sectors (`RESYNC_SECTORS`: 64 KiB).
+/// The longest step, in array sectors (`RESYNC_SECTORS`: 64 KiB); a power of two.
 pub const WINDOW: Sectors = Sectors::new(128);
 
 /// Why a reshape cannot start; EINVAL in C md.
@@ -28,10 +28,13 @@ pub enum Raid10ReshapeError {
     ChunkDoesNotDivideArray,
     /// The data offsets do not move by a row of chunks with its copies.
     SlackTooSmall,
-    /// Going backward, the array would get smaller than it is now: `array_size` has to be reduced first.
+    /// Both geometries together have less room than the array has now: `array_size` has to be reduced first. C md
+    /// looks at this going backward only, and going forward copies the rest to where there is no array.
     ArrayTooLarge,
     /// The common size cannot be computed.
     Geometry(Raid10Error),
+    /// It is to go on behind the end of what both geometries have.
+    BeyondEnd,
 }
 
 impl fmt::Display for Raid10ReshapeError {
@@ -44,6 +47,7 @@ impl fmt::Display for Raid10ReshapeError {
             Self::SlackTooSmall => "offset difference not enough to reshape",
             Self::ArrayTooLarge => "array size must be reduced before number of disks",
             Self::Geometry(error) => return error.fmt(f),
+            Self::BeyondEnd => "the reshape is behind the end of the array",
         })
     }
 }
@@ -77,6 +81,17 @@ pub struct Raid10Step {
     pub completed: Sectors,
 }
 
+/// A range of the array that is in one geometry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part<'a> {
+    /// Which.
+    pub geometry: Geometry,
+    /// The same, to be asked.
+    pub layout: &'a Raid10,
+    /// How long the range is, not zero unless the request is.
+    pub length: Sectors,
+}
+
 /// The reshape of a raid10 array.
 ///
 /// # Invariants
@@ -92,11 +107,11 @@ pub struct Raid10Reshape {
 }
 
 impl Raid10Reshape {
-    /// A reshape of an array that has `array_size` sectors at present.
+    /// A reshape of an array that presents `array_size` sectors.
     ///
     /// # Errors
     ///
-    /// All of [`Raid10ReshapeError`].
+    /// All of [`Raid10ReshapeError`] but [`Raid10ReshapeError::BeyondEnd`].
     pub fn new(
         previous: Raid10,
         new: Raid10,
@@ -104,17 +119,31 @@ impl Raid10Reshape {
         slack: Sectors,
         array_size: Sectors,
     ) -> Result<Self, Raid10ReshapeError> {
-        if previous.layout().has_sections() || new.layout().has_sections() {
-            return Err(Raid10ReshapeError::HasSections);
-        }
-        if previous.copy_count() != new.copy_count() {
-            return Err(Raid10ReshapeError::CopiesChange);
-        }
-        if !direction.fits(previous.members(), new.members()) {
-            return Err(Raid10ReshapeError::WrongDirection);
-        }
+        check_shape(&previous, &new)?;
         if new.chunk().size().round_down(array_size) != array_size {
             return Err(Raid10ReshapeError::ChunkDoesNotDivideArray);
+        }
+        let this = Self::under_way(previous, new, direction, slack)?;
+        if this.common_size < array_size {
+            return Err(Raid10ReshapeError::ArrayTooLarge);
+        }
+        Ok(this)
+    }
+
+    /// A reshape that superblocks say is under way.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Raid10Reshape::new`] that have nothing to do with what the array presents.
+    pub fn under_way(
+        previous: Raid10,
+        new: Raid10,
+        direction: Direction,
+        slack: Sectors,
+    ) -> Result<Self, Raid10ReshapeError> {
+        check_shape(&previous, &new)?;
+        if !direction.fits(previous.members(), new.members()) {
+            return Err(Raid10ReshapeError::WrongDirection);
         }
         if row_len(&previous).max(row_len(&new)) > slack {
             return Err(Raid10ReshapeError::SlackTooSmall);
@@ -124,19 +153,15 @@ impl Raid10Reshape {
         } else {
             new.members()
         };
-        let common_size = Raid10::new(new.layout(), new.chunk(), members, previous.member_size())
-            .map_err(Raid10ReshapeError::Geometry)?
-            .array_size();
-        if direction == Direction::Backward && common_size < array_size {
-            return Err(Raid10ReshapeError::ArrayTooLarge);
-        }
+        let smaller = Raid10::new(new.layout(), new.chunk(), members, previous.member_size())
+            .map_err(Raid10ReshapeError::Geometry)?;
         // INVARIANT: all clauses were checked above.
         Ok(Self {
             previous,
             new,
             direction,
             slack,
-            common_size,
+            common_size: smaller.array_size().min(previous.array_size()),
         })
     }
 
@@ -145,9 +170,73 @@ impl Raid10Reshape {
         self.common_size
     }
 
+    /// The geometry before.
+    pub const fn previous(&self) -> &Raid10 {
+        &self.previous
+    }
+
+    /// The geometry afterwards.
+    pub const fn target(&self) -> &Raid10 {
+        &self.new
+    }
+
+    /// One of the two.
+    pub const fn layout(&self, geometry: Geometry) -> &Raid10 {
+        match geometry {
+            Geometry::Previous => &self.previous,
+            Geometry::New => &self.new,
+        }
+    }
+
+    /// The way of travel.
+    pub const fn direction(&self) -> Direction {
+        self.direction
+    }
+
     /// The start position.
     pub const fn start(&self) -> Position {
         Position::start(self.direction, self.common_size)
+    }
+
+    /// The position that superblocks have recorded.
+    ///
+    /// # Errors
+    ///
+    /// [`Raid10ReshapeError::BeyondEnd`].
+    pub fn resume(&self, recorded: Sector) -> Result<Position, Raid10ReshapeError> {
+        if recorded.get() > self.common_size.get() {
+            return Err(Raid10ReshapeError::BeyondEnd);
+        }
+        Ok(Position::resumed(self.direction, recorded))
+    }
+
+    /// How much of the array is copied at `position`.
+    pub fn completed(&self, position: Sector) -> Sectors {
+        Sectors::new(match self.direction {
+            Direction::Forward => position.get(),
+            Direction::Backward => self.common_size.get().saturating_sub(position.get()),
+        })
+    }
+
+    /// By which geometry what begins at `start` is served, and how much of `length` that holds for.
+    ///
+    /// A write holds its part for as long as no step that touches the part is under way; a read may find its copies
+    /// overwritten once the superblocks have recorded a position behind it, so they wait for such reads first.
+    #[inline]
+    pub fn part(&self, position: &Position, start: Sector, length: Sectors) -> Part<'_> {
+        let geometry = position.geometry(start);
+        let to_position = position.progress().distance_from(start);
+        let to_position = to_position.filter(|left| !left.is_zero());
+        Part {
+            geometry,
+            layout: self.layout(geometry),
+            length: to_position.map_or(length, |left| length.min(left)),
+        }
+    }
+
+    /// Whether every sector of the array has a copy on a member for which `works` holds, wherever the reshape is.
+    pub fn has_enough(&self, works: impl Fn(Slot) -> bool) -> bool {
+        self.previous.has_enough(&works) && self.new.has_enough(&works)
     }
 
     /// The next step from `position`, or that there is none.
@@ -174,30 +263,21 @@ impl Raid10Reshape {
         })
     }
 
-    /// The sectors from the start of the smaller of the two chunks to `at`.
-    fn in_chunk(&self, at: u64) -> u64 {
-        let chunk = self.small_chunk();
-        at & chunk.saturating_sub(1)
-    }
-
-    /// Both chunks are powers of two, so each boundary of the larger one is a boundary of the smaller one.
-    fn small_chunk(&self) -> u64 {
+    /// Steps end at multiples of this, so each is in one chunk of both geometries: both chunks are powers of two, and
+    /// so is this.
+    fn unit(&self) -> u64 {
         let (previous, new) = (self.previous.chunk().sectors(), self.new.chunk().sectors());
-        previous.min(new).get()
+        previous.min(new).min(WINDOW).get()
     }
 
     fn window_end(&self, from: u64) -> u64 {
-        let left = self.small_chunk().saturating_sub(self.in_chunk(from));
-        from.saturating_add(left.min(WINDOW.get()))
+        let into = from & self.unit().saturating_sub(1);
+        from.saturating_add(self.unit().saturating_sub(into))
     }
 
     fn window_start(&self, to: u64) -> u64 {
-        match to.checked_sub(1) {
-            Some(last) => {
-                to.saturating_sub(self.in_chunk(last).saturating_add(1).min(WINDOW.get()))
-            }
-            None => 0,
-        }
+        let last = to.saturating_sub(1);
+        last.saturating_sub(last & self.unit().saturating_sub(1))
     }
 
     /// The superblocks go first when the step may write where a restart from the recorded position may read.
@@ -222,6 +302,17 @@ impl Raid10Reshape {
             Metadata::NotNeeded
         }
     }
+}
+
+/// What of a shape can be seen without knowing where data is to go.
+fn check_shape(previous: &Raid10, new: &Raid10) -> Result<(), Raid10ReshapeError> {
+    if previous.layout().has_sections() || new.layout().has_sections() {
+        return Err(Raid10ReshapeError::HasSections);
+    }
+    if previous.copy_count() != new.copy_count() {
+        return Err(Raid10ReshapeError::CopiesChange);
+    }
+    Ok(())
 }
 
 /// A chunk with its far copies, on one member.
