@@ -164,7 +164,7 @@ dmsetup remove --retry a
 dmsetup remove --retry b
 
 step "a repair holds up nothing but its bucket"
-# Writes to the weak place take three seconds, reads fail.
+# Writes to the weak place take eight seconds, reads fail.
 for leg in a b; do
 	device=/dev/vd$leg
 	size=$(blockdev --getsz $device)
@@ -181,7 +181,7 @@ prefer a
 size=$(blockdev --getsz /dev/vda)
 dmsetup reload weaka --table "0 $size flakey /dev/vda 0 0 3600 1 error_reads"
 dmsetup reload a --table "0 $WEAK linear /dev/vda 0
-$WEAK $WIDTH delay /dev/mapper/weaka $WEAK 0 /dev/mapper/weaka $WEAK 3000
+$WEAK $WIDTH delay /dev/mapper/weaka $WEAK 0 /dev/mapper/weaka $WEAK 8000
 $((WEAK + WIDTH)) $((size - WEAK - WIDTH)) linear /dev/vda $((WEAK + WIDTH))"
 dmsetup resume weaka
 dmsetup resume a
@@ -190,9 +190,10 @@ reads $weak
 # Three units of the barrier further on, while the mending write is under way.
 dd if=/dev/urandom of=/dev/md0 bs=4k count=16 oflag=direct seek=$((100 * 256)) status=none
 took=$(awk -v a="$began" -v b="$EPOCHREALTIME" 'BEGIN { printf "%d", (b - a) * 1000 }')
+mended=$(of a bad_blocks)
 echo "a read that found an error and 16 writes elsewhere took $took ms"
 if [[ $RMD_DRIVER == rust ]]; then
-	((took < 2500)) || fail "I/O elsewhere waited for the repair: $took ms"
+	[[ -z $mended ]] || fail "I/O elsewhere waited for the repair: $took ms"
 fi
 await "bad_blocks of a" "$WEAK 8" of a bad_blocks
 mdadm --quiet --stop /dev/md0

@@ -13,21 +13,7 @@ md() { echo "/sys/block/md$1/md"; }
 
 lines() { grep -c "$1" /proc/mdstat || true; }
 
-for disk in /dev/vda /dev/vdb; do
-	# Without the lock udev looks at a disk as soon as who wrote it closes it, and a disk that is looked at is busy.
-	exec {lock}<$disk
-	flock $lock
-	python3 - $disk <<-'PYTHON'
-		# A partition table of 1983: three entries of type Linux, 28 MiB each.
-		import struct, sys
-		entries = [struct.pack("<B3xB3xII", 0, 0x83, 2048 + n * 57344, 57344) for n in range(3)]
-		with open(sys.argv[1], "r+b") as disk:
-		    disk.write((b"\0" * 446 + b"".join(entries)).ljust(510, b"\0") + b"\x55\xaa")
-	PYTHON
-	blockdev --rereadpt $disk
-	exec {lock}<&-
-done
-udevadm settle
+partitions 3 28 /dev/vda /dev/vdb
 
 step "three arrays on the same two disks: one resyncs, two wait"
 echo 500 >/proc/sys/dev/raid/speed_limit_max
