@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{alloc::mempool::RawPool, bindings};
 use core::{
+    mem::ManuallyDrop,
     ops::{Deref, DerefMut},
     ptr::NonNull,
 };
@@ -174,6 +175,7 @@ impl<R: Request> Fan<R> {
     }
 
     /// Drops the legs, so that others can be added.
+    #[inline]
     pub fn clear_legs(&mut self) {
         let used = core::mem::replace(&mut self.header_mut().used, 0);
         self.header_mut().mixed = false;
@@ -207,6 +209,7 @@ impl<R: Request> Fan<R> {
     }
 
     /// Ends the parent, if it has not ended. No leg is under way, so nobody uses its data.
+    #[inline]
     pub fn end_parent(&mut self, status: Status) {
         // The legs use its data no more, but would if they were submitted again.
         self.clear_legs();
@@ -216,8 +219,26 @@ impl<R: Request> Fan<R> {
 
     /// Ends the parent and frees everything.
     #[inline]
-    pub fn complete(mut self, status: Status) {
+    pub fn complete(self, status: Status) {
+        // The drop would look at the legs and the parent once more.
+        let mut this = ManuallyDrop::new(self);
+        // SAFETY: Nobody uses `this` any more.
+        unsafe { this.dissolve(status) };
+    }
+
+    /// Ends the parent, if it has not ended, and frees everything.
+    ///
+    /// # Safety
+    ///
+    /// The fan must not be used any more.
+    #[inline]
+    unsafe fn dissolve(&mut self, status: Status) {
         self.end_parent(status);
+        let pool = self.header().pool;
+        // SAFETY: By the type invariant the header is live and ours; by the precondition this is the end of it.
+        unsafe { self.0.drop_in_place() };
+        // SAFETY: By the type invariant the block is of this pool.
+        unsafe { RawPool::free(pool, self.0.cast()) };
     }
 }
 
@@ -238,18 +259,12 @@ impl<R: Request> DerefMut for Fan<R> {
 }
 
 impl<R: Request> Drop for Fan<R> {
-    #[inline]
     fn drop(&mut self) {
-        self.clear_legs();
         if self.parent().is_some() {
             pr_warn_once!("a fan was dropped, not completed\n");
-            self.end_parent(Status::IO_ERROR);
         }
-        let pool = self.header().pool;
-        // SAFETY: By the type invariant the header is live and ours; this is the end of it.
-        unsafe { self.0.drop_in_place() };
-        // SAFETY: By the type invariant the block is of this pool.
-        unsafe { RawPool::free(pool, self.0.cast()) };
+        // SAFETY: This is the drop.
+        unsafe { self.dissolve(Status::IO_ERROR) };
     }
 }
 

@@ -245,7 +245,8 @@ impl Tracking {
             }
             Kept::AlwaysClean => None,
         };
-        if self.glance() != Glance::Serve {
+        // Acquire: as in `glance`, of which this is the one answer that most writes get.
+        if self.glance.load(Acquire) != Glance::Serve as u32 {
             self.await_writable(wait, wake)?;
         }
         if !self.written.load(Relaxed) {
