@@ -1,6 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
+# kernels: test
+#
 # interop.sh [--all | CASE...]: arrays go from the C driver to ours and back, and the other way round, on the same
 # disks: each finds the other's data, and brings the members to the same bytes. What each writes into the superblocks of
 # new arrays is compared field by field: every difference must have a reason in the list below.
