@@ -22,9 +22,10 @@ leg() {
 		sha256sum | cut -d' ' -f1
 }
 
-for version in 0.90 1.0 1.2; do
+mapfile -t VERSIONS < <(printf '%s\n' 0.90 'long 1.0' 1.2 | rows)
+for version in "${VERSIONS[@]}"; do
 	step "a linear array of version $version gets members at its end"
-	mdadm --quiet --create /dev/md0 --run --force --metadata=$version --level=linear --raid-devices=1 /dev/vda
+	mdadm --quiet --create /dev/md0 --run --force --metadata="$version" --level=linear --raid-devices=1 /dev/vda
 	size=$(cat /sys/block/md0/size)
 	dd if=/dev/urandom of=/dev/md0 bs=1M count=4 oflag=direct status=none
 	before=$(data $((size * 512)))
@@ -72,10 +73,10 @@ same "the data" "$before" "$(data 8M)"
 mdadm --quiet --stop /dev/md0
 mdadm --quiet --zero-superblock /dev/vda /dev/vdb /dev/vdc
 
-for version in 0.90 1.0 1.2; do
+for version in "${VERSIONS[@]}"; do
 	step "a raid1 of version $version uses more of its members, and only the new space is resynced"
 	dd if=/dev/urandom of=/dev/vda bs=1M count=64 oflag=direct status=none
-	mdadm --quiet --create /dev/md0 --run --bitmap=none --metadata=$version --level=1 --raid-devices=2 --size=20000 \
+	mdadm --quiet --create /dev/md0 --run --bitmap=none --metadata="$version" --level=1 --raid-devices=2 --size=20000 \
 		--assume-clean /dev/vda /dev/vdb
 	same "size" 40000 "$(cat /sys/block/md0/size)"
 	put frozen $MD/sync_action
@@ -107,12 +108,12 @@ for version in 0.90 1.0 1.2; do
 done
 
 modprobe loop
-for version in 0.90 1.0 1.2; do
+for version in "${VERSIONS[@]}"; do
 	step "devices grow below a raid1 of version $version: the superblock follows the end"
 	truncate -s 32M /tmp/one /tmp/two
 	one=$(losetup --show -f /tmp/one)
 	two=$(losetup --show -f /tmp/two)
-	mdadm --quiet --create /dev/md0 --run --bitmap=none --metadata=$version --level=1 --raid-devices=2 "$one" "$two"
+	mdadm --quiet --create /dev/md0 --run --bitmap=none --metadata="$version" --level=1 --raid-devices=2 "$one" "$two"
 	idle
 	size=$(cat /sys/block/md0/size)
 	dd if=/dev/urandom of=/dev/md0 bs=1M count=8 oflag=direct status=none

@@ -36,9 +36,10 @@ verify() {
 		fail "fio found wrong data"
 }
 
-for metadata in 1.2 1.0 0.90; do
+mapfile -t versions < <(printf '%s\n' 1.2 'long 1.0' 0.90 | rows)
+for metadata in "${versions[@]}"; do
 	step "create $metadata, assumed clean"
-	mdadm --create /dev/md0 --run --assume-clean --metadata=$metadata --bitmap=none --level=1 --raid-devices=2 \
+	mdadm --create /dev/md0 --run --assume-clean --metadata="$metadata" --bitmap=none --level=1 --raid-devices=2 \
 		/dev/vda /dev/vdb
 	SIZE=$(cat /sys/block/md0/size)
 	same "degraded" 0 "$(mdadm --detail /dev/md0 | awk '/Failed Devices/ { print $4 }')"

@@ -119,10 +119,11 @@ while read -r layout members fails; do
 	copies "${now[@]}"
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock "${now[@]}"
-done <<-'LAYOUTS'
+done < <(rows <<-'LAYOUTS'
 	n2 4 0,3
-	n2 3 1
+	long n2 3 1
 	f2 3 0
-	o3 4 1,2
+	long o3 4 1,2
 LAYOUTS
+)
 rmmod md_mod

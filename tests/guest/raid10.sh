@@ -63,16 +63,17 @@ while read -r layout members says may_fail must_stay; do
 		[[ ! -e /sys/block/md0 ]] || mdadm --quiet --stop /dev/md0
 	fi
 	mdadm --quiet --zero-superblock "${disks[@]}" 2>/dev/null || true
-done <<-'LAYOUTS'
+done < <(rows <<-'LAYOUTS'
 	n2 4 16K_chunks_2_near-copies 0,3 1
-	n2 3 16K_chunks_2_near-copies 1 2
-	n3 4 16K_chunks_3_near-copies 0,1 2
+	long n2 3 16K_chunks_2_near-copies 1 2
+	long n3 4 16K_chunks_3_near-copies 0,1 2
 	f2 3 16K_chunks_2_far-copies 0 1
-	f3 4 16K_chunks_3_far-copies 2,3 1
+	long f3 4 16K_chunks_3_far-copies 2,3 1
 	o2 5 16K_chunks_2_offset-copies 0,2 1
-	o3 4 16K_chunks_3_offset-copies 1,2 3
+	long o3 4 16K_chunks_3_offset-copies 1,2 3
 	n2 2 2_near-copies 0 1
 LAYOUTS
+)
 
 step "discards"
 while read -r layout members; do

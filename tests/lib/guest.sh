@@ -22,6 +22,15 @@ step() {
 	echo "scenario: $*" >/dev/kmsg
 }
 
+# rows: of a table, those that are run: all with RMD_LONG=1, else those that do not begin with `long`.
+rows() {
+	if [[ -n ${RMD_LONG:-} ]]; then
+		sed 's/^long //'
+	else
+		sed '/^long /d'
+	fi
+}
+
 # errno_of COMMAND...: prints the name of the errno that a failing write or command reported, or OK.
 #
 # The shell and the tools print the text of the errno; the names are what the inventory speaks of.
