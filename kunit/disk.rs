@@ -67,10 +67,10 @@ impl Mirror {
             return Err(bio);
         };
         let legs = if bio.is_write() { 2 } else { 1 };
-        let mut fan = self
-            .pool
-            .alloc(bio, InMirror(guard), Wait::Yes)
-            .map_err(|(bio, _)| bio)?;
+        let Some(room) = self.pool.room(Wait::Yes) else {
+            return Err(bio);
+        };
+        let mut fan = room.fan(bio, InMirror(guard));
         for member in self.members.iter().take(legs) {
             if let Err(error) = fan.add_leg(member.clone()) {
                 fan.complete(error.into());

@@ -109,18 +109,26 @@ impl Bench {
             finish,
             early,
         };
-        self.pool
-            .alloc(parent, request, Wait::Yes)
-            .map_err(|(parent, _)| {
-                parent.end(Status::RESOURCE);
-                ENOMEM
-            })
+        let Some(room) = self.pool.room(Wait::Yes) else {
+            parent.end(Status::RESOURCE);
+            return Err(ENOMEM);
+        };
+        Ok(room.fan(parent, request))
     }
 }
 
 #[kunit_tests(kernel_ext_fan)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn room_that_is_not_used_goes_back() -> Result {
+        let bench = Bench::new()?;
+        drop(bench.pool.room(Wait::Yes).ok_or(ENOMEM)?);
+        // This waits for what is lent.
+        drop(bench);
+        Ok(())
+    }
 
     #[test]
     fn a_write_reaches_all_legs() -> Result {

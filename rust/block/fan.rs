@@ -16,7 +16,7 @@ mod pool;
 
 pub use self::{
     leg::{Leg, LegSetup},
-    pool::FanPool,
+    pool::{FanPool, Room},
 };
 
 use self::layout::{Copy, Header, Slot};
@@ -112,7 +112,7 @@ impl<R: Request> Fan<R> {
     /// Adds a leg to the device of `target`, with the operation, flags, range and data of the parent.
     ///
     /// `ENOSPC` when the fan is full, `EINVAL` when the parent has ended, `ENOMEM`.
-    #[inline]
+    #[inline(always)]
     pub fn add_leg(&mut self, target: R::Leg) -> Result<LegSetup<'_, R>> {
         let source = self.parent().ok_or(EINVAL)?.as_raw();
         // SAFETY: The parent does not end before the leg: `borrows` is set.

@@ -180,6 +180,7 @@ impl Core {
     }
 
     /// As [`Core::enter`], for any number of pages, in their order, as the daemon takes them.
+    #[cold]
     fn enter_all(&self, span: ChunkSpan, action: CellAction) -> Result<Entered> {
         let _no_io = NoIo::enter();
         let (until, mut pages, mut asked) = (self.busy_until(), KVec::new(), Asked::NOTHING);

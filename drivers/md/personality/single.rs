@@ -101,11 +101,10 @@ impl Members {
         bio: Bio,
         pieces: impl Iterator<Item = Piece>,
     ) -> Option<Ready> {
-        let wait = bio.wait();
-        let mut fan = match self.ranges.alloc(bio, Single { live: None }, wait) {
-            Ok(fan) => fan,
-            Err((bio, _)) => return ended(bio, Status::AGAIN),
+        let Some(room) = self.ranges.room(bio.wait()) else {
+            return ended(bio, Status::AGAIN);
         };
+        let mut fan = room.fan(bio, Single { live: None });
         let mut any = false;
         for piece in pieces {
             match self.add_piece(live, &mut fan, piece) {
@@ -160,11 +159,10 @@ impl Members {
             // Data that is not dropped is as good as data that is.
             return ended(bio, Status::OK);
         }
-        let wait = bio.wait();
-        let mut fan = match self.pool.alloc(bio, Single { live: None }, wait) {
-            Ok(fan) => fan,
-            Err((bio, _)) => return ended(bio, Status::AGAIN),
+        let Some(room) = self.pool.room(bio.wait()) else {
+            return ended(bio, Status::AGAIN);
         };
+        let mut fan = room.fan(bio, Single { live: None });
         match fan.add_leg(member.clone()) {
             Ok(mut leg) => leg.set_sector(sector.get()),
             Err(error) => {

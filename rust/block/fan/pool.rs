@@ -7,7 +7,7 @@ use crate::{
     alloc::mempool::{RawPool, Wait},
     block::bio::Bio,
 };
-use core::{marker::PhantomData, ptr::NonNull};
+use core::{marker::PhantomData, mem::ManuallyDrop, ptr::NonNull};
 use kernel::prelude::*;
 
 /// A source of fans. Dropping it sleeps until all its fans are gone.
@@ -33,25 +33,45 @@ impl<R: Request> FanPool<R> {
         self.legs
     }
 
-    /// A fan without legs, and the parent counted in the statistics of its disk. Both values come back when there
-    /// is no memory and we must not wait. Under memory pressure this waits for earlier fans to end, so they must be
-    /// under way.
+    /// Room for a fan; `None` when there is no memory and we must not wait. Under memory pressure this waits for
+    /// earlier fans to end, so they must be under way.
     #[inline]
-    pub fn alloc(&self, parent: Bio, request: R, wait: Wait) -> Result<Fan<R>, (Bio, R)> {
-        let Some(block) = self.pool.alloc(wait) else {
-            return Err((parent, request));
-        };
-        let header = block.cast::<Header<R>>();
-        // SAFETY: The block is ours, and has the size of a header and `legs` slots.
-        unsafe {
-            header.write(Header::new(
-                parent,
-                request,
-                self.legs,
-                NonNull::from(&*self.pool),
-            ))
-        };
+    pub fn room(&self, wait: Wait) -> Option<Room<'_, R>> {
+        // INVARIANT: The blocks of the pool have the size of a header and `legs` slots.
+        self.pool
+            .alloc(wait)
+            .map(|block| Room { block, pool: self })
+    }
+}
+
+/// Memory for a fan. Dropping it gives it back.
+///
+/// # Invariants
+///
+/// `block` is of `pool`, owned by this value, and has the size of a header and as many slots as the pool says.
+#[must_use]
+pub struct Room<'a, R: Request> {
+    block: NonNull<u8>,
+    pool: &'a FanPool<R>,
+}
+
+impl<R: Request> Room<'_, R> {
+    /// A fan without legs in it. The parent is counted in the statistics of its disk.
+    #[inline(always)]
+    pub fn fan(self, parent: Bio, request: R) -> Fan<R> {
+        let this = ManuallyDrop::new(self);
+        let header = this.block.cast::<Header<R>>();
+        let (legs, pool) = (this.pool.legs, NonNull::from(&*this.pool.pool));
+        // SAFETY: By the type invariant the block is ours, and large enough.
+        unsafe { header.write(Header::new(parent, request, legs, pool)) };
         // INVARIANT: A header was just written; no slot is in use.
-        Ok(Fan(header))
+        Fan(header)
+    }
+}
+
+impl<R: Request> Drop for Room<'_, R> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant the block is of this pool, and ours.
+        unsafe { RawPool::free(NonNull::from(&*self.pool.pool), self.block) };
     }
 }

@@ -153,6 +153,7 @@ pub struct ChunkSpan {
 
 impl ChunkSpan {
     /// From `first` to `last`, both included; `None` when that is empty.
+    #[inline]
     pub const fn new(first: BitmapChunk, last: BitmapChunk) -> Option<Self> {
         if first.get() <= last.get() {
             Some(Self {
@@ -165,16 +166,19 @@ impl ChunkSpan {
     }
 
     /// The first chunk.
+    #[inline]
     pub const fn first(self) -> BitmapChunk {
         BitmapChunk::new(self.first)
     }
 
     /// The last chunk.
+    #[inline]
     pub const fn last(self) -> BitmapChunk {
         BitmapChunk::new(self.last)
     }
 
     /// How many they are.
+    #[inline]
     pub const fn chunks(self) -> u64 {
         self.last.saturating_sub(self.first).saturating_add(1)
     }

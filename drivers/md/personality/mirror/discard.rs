@@ -84,13 +84,13 @@ impl Mirror {
         let Ok(intent) = intent_of(pass, &bio) else {
             return bio.end(Status::IO_ERROR);
         };
-        let write = Write::new(intent, writing, None);
-        match pool.alloc(bio, write, Wait::Yes) {
-            Ok(mut fan) => match self.add_runs(&mut fan, stripes) {
-                Ok(()) => self.submit_marked(fan),
-                Err(error) => fan.complete(error.into()),
-            },
-            Err((bio, _)) => bio.end(Status::AGAIN),
+        let Some(room) = pool.room(Wait::Yes) else {
+            return bio.end(Status::AGAIN);
+        };
+        let mut fan = room.fan(bio, Write::new(intent, writing, None));
+        match self.add_runs(&mut fan, stripes) {
+            Ok(()) => self.submit_marked(fan),
+            Err(error) => fan.complete(error.into()),
         }
     }
 

@@ -242,6 +242,9 @@ impl Mirror {
         if let Err(error) = self.await_behind(copy.seat, start, length, wait) {
             return bio.end(error.into());
         }
+        let Some(room) = self.reads.room(wait) else {
+            return bio.end(Status::AGAIN);
+        };
         let read = Read {
             live: live.clone(),
             start,
@@ -249,10 +252,7 @@ impl Mirror {
             first: copy.seat.place,
             now: copy.seat.place,
         };
-        match self.reads.alloc(bio, read, wait) {
-            Ok(fan) => send(fan, copy, fail_fast),
-            Err((bio, _)) => bio.end(Status::AGAIN),
-        }
+        send(room.fan(bio, read), copy, fail_fast);
     }
 
     /// A slow member may not have yet what was acknowledged: waits until it has what is read. May sleep if it may wait;

@@ -279,11 +279,11 @@ impl Mirror {
             Ok(intent) => intent,
             Err(error) => return bio.end(refusal(error)),
         };
-        let write = Write::new(intent, writing, ticket);
-        match self.writes.alloc(bio, write, wait) {
-            Ok(fan) => self.send(copied(fan), start),
-            Err((bio, _)) => bio.end(Status::AGAIN),
-        }
+        let Some(room) = self.writes.room(wait) else {
+            return bio.end(Status::AGAIN);
+        };
+        let fan = room.fan(bio, Write::new(intent, writing, ticket));
+        self.send(copied(fan), start);
     }
 
     /// Waits for what a write overlaps, and has others wait for it if need be. May sleep if it may wait; `EAGAIN` when
