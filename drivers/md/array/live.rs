@@ -218,6 +218,7 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
 }
 
 /// A write waits until its sectors are not held any more. It must not keep the array from changing meanwhile.
+#[cold]
 fn wait_for_range(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     if bio.wait() == Wait::No {
         return bio.end(Status::AGAIN);
