@@ -164,6 +164,55 @@ proptest! {
         prop_assert_eq!(resize.cell(BitmapChunk::new(to.chunks()), read), None);
     }
 
+    /// Media are between two geometries when the machine dies: each cell is the one before or after the step under way.
+    /// Read with the header that is there, they promise nothing untrue of any sector.
+    #[test]
+    fn a_resize_that_is_cut_short_promises_nothing_untrue(
+        cells in prop::collection::vec(cell(), 1..200),
+        (old_shift, doubled) in (7u32..10, 1u32..4),
+        growth in 0u64..40_000,
+        redundancy in redundancy(),
+        torn in prop::collection::vec(any::<bool>(), 700),
+        header_is_new in any::<bool>(),
+    ) {
+        let count = u64::try_from(cells.len()).expect("small");
+        let stored = |data: u64, shift: u32| {
+            let area = Area {
+                data: Sectors::new(data),
+                space: Sectors::new(64),
+                page: PageShift::FOUR_KIB,
+                block: BlockSize::SECTOR,
+            };
+            Geometry::stored(&area, Sectors::new(1 << shift)).expect("it fits")
+        };
+        let data = count << old_shift;
+        let (from, to) = (stored(data, old_shift), stored(data + growth, old_shift + doubled));
+        let resize = Resize { from, to, redundancy, fill: Cell::Unwritten };
+        prop_assert!(resize.moves_cells());
+        let read = |chunk: BitmapChunk| cells[usize::try_from(chunk.get()).expect("small")];
+        let on_media = |number: BitmapChunk| {
+            let bridge = resize.bridge(number, read);
+            let other = if header_is_new {
+                resize.cell(number, read)
+            } else {
+                (number.get() < from.chunks()).then(|| read(number))
+            };
+            let arrived = torn.get(usize::try_from(number.get()).expect("small")).copied();
+            if arrived.unwrap_or_default() { bridge } else { other }
+        };
+        let said = if header_is_new { to } else { from };
+        for number in said.all().iter() {
+            let found = on_media(number).expect("a cell for each chunk that the header says");
+            let sectors = said.sectors_of(number).expect("a chunk");
+            for source in from.touched(sectors).into_iter().flat_map(|span| span.iter()) {
+                let true_one = read(source);
+                prop_assert!(!found.promises_no_data() || true_one.promises_no_data());
+                let silent = true_one == Cell::Unwritten && redundancy == Redundancy::Mirror;
+                prop_assert!(!found.promises_sync() || true_one.promises_sync() || silent);
+            }
+        }
+    }
+
     /// The block rule, against one written down from the description: marks, infection, and what it may touch.
     #[test]
     fn the_block_rule_holds(

@@ -8,6 +8,18 @@
 //! leaves the cells where they are, which gives each chunk the state of another.
 //!
 //! No pass and no write may be under way: a chunk that was being synced needs its sync again.
+//!
+//! # On media
+//!
+//! The length of a chunk is in the header, and cells are elsewhere, on each of several members: they do not change at
+//! once. That the bitmap is out of date is no help, as an unwritten chunk is believed even then, and its cell may be
+//! that of another chunk. So, when chunks change their length, media are given three things, one after the other:
+//!
+//! 1. the [`bridge`](Resize::bridge) between the cells, under the old header;
+//! 2. the new header, which is one sector;
+//! 3. the new cells.
+//!
+//! Whatever of it arrives, who reads it finds cells that promise nothing untrue under the header that it finds.
 
 use super::cell::{Cell, Redundancy};
 use super::geometry::{ChunkSpan, Geometry};
@@ -64,6 +76,15 @@ const fn lacks_parity(cell: Cell, redundancy: Redundancy) -> bool {
     matches!((cell, redundancy), (Cell::Unwritten, Redundancy::Parity))
 }
 
+/// A cell while no pass is under way.
+const fn at_rest(cell: Cell) -> Cell {
+    match cell {
+        Cell::Syncing => Cell::NeedSync,
+        Cell::SyncingUnwritten => Cell::NeedSyncUnwritten,
+        other => other,
+    }
+}
+
 /// A change of geometry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resize {
@@ -100,11 +121,22 @@ impl Resize {
             .chain(new)
             .reduce(|a, b| merge(a, b, self.redundancy))?;
         // One part alone keeps its state, but for a sync that is not going on any more.
-        Some(match cell {
-            Cell::Syncing => Cell::NeedSync,
-            Cell::SyncingUnwritten => Cell::NeedSyncUnwritten,
-            other => other,
-        })
+        Some(at_rest(cell))
+    }
+
+    /// Whether the cells change their places, so that media need a [`bridge`](Self::bridge).
+    pub fn moves_cells(&self) -> bool {
+        self.from.chunk() != self.to.chunk()
+    }
+
+    /// What media have in the place of cell `number` while they may say either geometry: it promises nothing that the
+    /// cell with this number does not promise in one of them. `None` beyond the last cell of both.
+    pub fn bridge(&self, number: BitmapChunk, old: impl Fn(BitmapChunk) -> Cell) -> Option<Cell> {
+        let before = (number.get() < self.from.chunks()).then(|| at_rest(old(number)));
+        match (before, self.cell(number, old)) {
+            (Some(before), Some(after)) => Some(merge(before, after, self.redundancy)),
+            (one, None) | (None, one) => one,
+        }
     }
 }
 
@@ -216,5 +248,32 @@ mod tests {
         let new = cells(&resize, &old);
         assert_eq!(new.len(), 257);
         assert_eq!(new[..4], [Dirty, NeedSync, Clean, Unwritten]);
+    }
+
+    #[test]
+    fn a_bridge_is_both() {
+        use Cell::{Clean, Dirty, NeedSync, Syncing, Unwritten};
+        let (from, to) = (geometry(512 * 128, 3), geometry(513 * 128, 3));
+        let resize = Resize {
+            from,
+            to,
+            redundancy: Redundancy::Mirror,
+            fill: Unwritten,
+        };
+        let mut old = [Unwritten; 512];
+        // New: Dirty, Unwritten, NeedSync, Clean, then nothing.
+        old[..8].copy_from_slice(&[
+            Clean, Dirty, Unwritten, Unwritten, Syncing, Unwritten, Clean, Clean,
+        ]);
+        old[511] = Syncing;
+        let bridge = |n| resize.bridge(BitmapChunk::new(n), |c| old[c.get() as usize]);
+        let first: Vec<_> = (0..8).map_while(bridge).collect();
+        let wanted = [
+            Dirty, Dirty, NeedSync, Clean, NeedSync, Unwritten, Clean, Clean,
+        ];
+        assert_eq!(first, wanted);
+        // Only one of the two geometries has these.
+        assert_eq!(bridge(511), Some(NeedSync));
+        assert_eq!(bridge(512), None);
     }
 }
