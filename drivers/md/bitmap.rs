@@ -238,19 +238,11 @@ pub(crate) trait Backend: Send + Sync {
     /// A bitmap of the same kind for another size of the array, with the same marks; new space is marked. Nothing is
     /// changed on media before [`Backend::supersede`]. I/O is held back, and no pass is under way.
     ///
-    /// `EBUSY` for a kind that cannot, `ENOSPC` when it does not fit where this one is.
-    fn resized(&self, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
-        pr_warn!(
-            "{}: the size of members does not change while there is such a bitmap\n",
-            setting.name
-        );
-        Err(EBUSY)
-    }
+    /// `ENOSPC` when it does not fit where this one is.
+    fn resized(&self, setting: Setting<'_>) -> Result<Arc<dyn Backend>>;
 
     /// Takes the place of `old`, of which it was made, on media. An error when no member takes it.
-    fn supersede(&self, _old: &dyn Backend) -> Result {
-        Err(EINVAL)
-    }
+    fn supersede(&self, old: &dyn Backend) -> Result;
 
     /// How many writes may be behind on slow members; zero for a kind that has no such number.
     fn backlog(&self) -> u32 {

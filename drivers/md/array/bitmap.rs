@@ -223,9 +223,13 @@ impl Array {
         config: &mut Configuration<'_>,
         bitmap: &Arc<dyn Backend>,
     ) -> Result {
+        let running = config.running.as_ref().ok_or(EINVAL)?;
+        let old = running.bitmap.as_ref().ok_or(EINVAL)?.clone();
+        // Superblocks may have been written since it was made.
+        bitmap.conditions().set_events(config.events);
+        config.tell_health(&**bitmap);
+        bitmap.supersede(&*old)?;
         let running = config.running.as_mut().ok_or(EINVAL)?;
-        let old = running.bitmap.as_ref().ok_or(EINVAL)?;
-        bitmap.supersede(&**old)?;
         running.bitmap = Some(bitmap.clone());
         if let Some(live) = config.live_mut()? {
             live.set_bitmap(Some(bitmap.clone()));
@@ -351,7 +355,7 @@ impl Config {
 
     /// The bitmap for another size of the array; `None` without one. Nothing is changed yet.
     ///
-    /// `EBUSY` for a kind whose size does not change, `ENOSPC` when it does not fit.
+    /// `ENOSPC` when it does not fit.
     pub(super) fn resized_bitmap(
         &self,
         name: &str,
@@ -362,9 +366,7 @@ impl Config {
             return Ok(None);
         };
         let setting = self.bitmap_setting(name, offset, data, bitmap.kind())?;
-        let resized = bitmap.resized(setting)?;
-        self.tell_health(&*resized);
-        Ok(Some(resized))
+        Ok(Some(bitmap.resized(setting)?))
     }
 
     /// The members that have a slot, as a bitmap of a kind sees them that is so many sectors from the superblocks.

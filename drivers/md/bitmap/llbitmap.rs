@@ -17,9 +17,10 @@ mod facts;
 mod load;
 mod page;
 mod pass;
+mod resize;
 
 use super::{
-    store::Store, Backend, Carrier, Conditions, Hold, Outcome, Started, Stats, SyncAnswer,
+    store::Store, Backend, Carrier, Conditions, Hold, Outcome, Setting, Started, Stats, SyncAnswer,
 };
 use core::{num::NonZeroU32, ops::Range};
 use daemon::Daemon;
@@ -229,6 +230,11 @@ impl Core {
     fn write_header(&self) -> Result {
         let mut header = self.header.lock();
         self.write_due()?;
+        self.put_header(&mut header)
+    }
+
+    /// Writes the superblock alone.
+    fn put_header(&self, header: &mut BitmapSb) -> Result {
         header.events = self.conditions.events();
         // The count of events may go back by one when the array becomes clean again.
         let cleared = self.cleared.load(Acquire).min(header.events.get());
@@ -394,6 +400,14 @@ impl Backend for Lockless {
 
     fn settle(&self) {
         self.core.settle();
+    }
+
+    fn resized(&self, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
+        Ok(self.for_size(setting)?)
+    }
+
+    fn supersede(&self, old: &dyn Backend) -> Result {
+        self.take_place(old.lockless().ok_or(EINVAL)?)
     }
 
     fn chunk(&self) -> Sectors {

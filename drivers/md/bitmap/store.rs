@@ -98,6 +98,8 @@ pub(super) struct Store {
     progress: Arc<Progress>,
     /// Held by the batch under way.
     turn: Pin<KBox<Mutex<()>>>,
+    /// Nothing is written any more: written under `turn`.
+    retired: Atomic<bool>,
     bios: BioSet<Step>,
 }
 
@@ -113,6 +115,7 @@ impl Store {
             carriers: KBox::pin_init(new_spinlock!(carriers), GFP_KERNEL)?,
             progress: Arc::pin_init(progress, GFP_KERNEL)?,
             turn: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
+            retired: Atomic::new(false),
             bios: BioSet::new(RESERVE)?,
         })
     }
@@ -130,6 +133,19 @@ impl Store {
     /// Whether a carrier is such.
     pub(super) fn has_carrier(&self, is: impl Fn(&Carrier) -> bool) -> bool {
         self.carriers().iter().any(is)
+    }
+
+    /// Another bitmap takes the place of this one: what anybody writes of it from now on goes nowhere. May sleep,
+    /// waiting for a batch that is under way.
+    pub(super) fn retire(&self) {
+        let _turn = self.turn.lock();
+        self.retired.store(true, Relaxed);
+    }
+
+    /// No other bitmap has taken its place after all.
+    pub(super) fn revive(&self) {
+        let _turn = self.turn.lock();
+        self.retired.store(false, Relaxed);
     }
 
     fn carriers(&self) -> Arc<KVec<Carrier>> {
@@ -221,6 +237,9 @@ pub(super) struct Batch<'a> {
 impl Batch<'_> {
     /// Submits something to each carrier that works.
     fn each(&self, make: impl Fn(&Carrier, Step) -> Result<Option<NewBio<Step>>>) -> Result {
+        if self.store.retired.load(Relaxed) {
+            return Ok(());
+        }
         for carrier in self.carriers.iter() {
             if carrier.member.health() != Health::Working {
                 continue;

@@ -179,7 +179,8 @@ struct Suspended<'a> {
 }
 
 impl Page {
-    fn has_dirty(&self) -> bool {
+    /// Whether there is something to clean.
+    pub(super) fn has_dirty(&self) -> bool {
         self.held().any(|at| self.cell(at) == Cell::Dirty)
     }
 }

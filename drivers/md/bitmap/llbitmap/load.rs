@@ -15,14 +15,23 @@ use kernel::{
     str::CString,
     sync::{atomic::Atomic, Arc},
 };
-use kernel_ext::sync::kthread::Thread;
+use kernel_ext::{alloc::page::PageBuf, sync::kthread::Thread};
 use md_core::{
     bitmap::{
         cell::{initial, Action, Contents, Redundancy},
-        geometry::{Area, Geometry, PageIndex, PageShift, HEADER_BYTES},
+        geometry::{Area, Geometry, GeometryError, PageIndex, PageShift, HEADER_BYTES},
     },
-    format::bitmap::{BitmapSb, ChunkSize, Freshness, Kind, StateBits},
+    format::{
+        bitmap::{BitmapSb, ChunkSize, Freshness, Kind, StateBits},
+        BlockSize,
+    },
     units::Sectors,
+};
+
+/// `log2` of a page of memory.
+pub(super) const PAGE: PageShift = match PageShift::new(kernel::page::PAGE_SHIFT as u32) {
+    Some(shift) => shift,
+    None => PageShift::FOUR_KIB,
 };
 
 /// Sectors for a bitmap whose superblock does not say, as C md has it for version 1 superblocks.
@@ -34,17 +43,23 @@ impl Lockless {
     /// `EINVAL` when media hold no lockless bitmap of this array, or one that does not fit it; `ENOSPC` when there is
     /// no room for one; `EIO` when no member can be read.
     pub(in super::super) fn load(setting: Setting<'_>) -> Result<Arc<Self>> {
-        let name = CString::try_from_fmt(fmt!("{}_bitmap", setting.name))?;
-        let core = Core::load(setting)?;
+        let name = setting.name;
+        Self::with(name, Core::load(setting)?)
+    }
+
+    /// Starts the daemon of the bitmap of an array.
+    pub(super) fn with(array: &str, core: Core) -> Result<Arc<Self>> {
+        let name = CString::try_from_fmt(fmt!("{array}_bitmap"))?;
+        let core = Arc::new(core, GFP_KERNEL)?;
         let daemon = Thread::start(&name, Daemon(core.clone()))?;
         Ok(Arc::new(Self { core, daemon }, GFP_KERNEL)?)
     }
 }
 
 impl Core {
-    fn load(setting: Setting<'_>) -> Result<Arc<Self>> {
+    fn load(mut setting: Setting<'_>) -> Result<Self> {
         let name = setting.name;
-        let store = Store::new(setting.carriers)?;
+        let store = Store::new(core::mem::take(&mut setting.carriers))?;
         let first = store.read(0)?;
         let refuse = |why: &dyn core::fmt::Display| pr_warn!("{name}: {}\n", Text(why));
         let mut header = BitmapSb::parse(&first[..]).map_err(|why| {
@@ -60,7 +75,7 @@ impl Core {
         let geometry = geometry.map_err(|why| {
             refuse(&why);
             match why {
-                md_core::bitmap::geometry::GeometryError::NoSpace => ENOSPC,
+                GeometryError::NoSpace => ENOSPC,
                 _ => EINVAL,
             }
         })?;
@@ -68,9 +83,25 @@ impl Core {
         if header.reserved.is_zero() {
             header.reserved = DEFAULT_SPACE.min(store.room());
         }
-        let pages = pages(&store, &geometry)?;
+        let pages = pages(&geometry, |index| store.read(index))?;
         let first_use = (header.kind == Kind::LocklessFirstUse).then(|| contents(&header));
-        let core = Self {
+        let core = Self::made(&setting, store, geometry, pages, header)?;
+        match first_use {
+            Some(contents) => core.begin_anew(contents),
+            None => core.judge(name, freshness),
+        }
+        Ok(core)
+    }
+
+    /// A bitmap of these pages, as its superblock says.
+    pub(super) fn made(
+        setting: &Setting<'_>,
+        store: Store,
+        geometry: Geometry,
+        pages: KVec<Pin<KBox<Page>>>,
+        header: BitmapSb,
+    ) -> Result<Self> {
+        Ok(Self {
             conditions: Conditions::new(setting.health, setting.events),
             geometry,
             redundancy: setting.redundancy,
@@ -86,12 +117,7 @@ impl Core {
             fresh: Atomic::new(header.kind == Kind::LocklessFirstUse),
             header: KBox::pin_init(new_mutex!(header), GFP_KERNEL)?,
             cleaning: KBox::pin_init(new_mutex!(()), GFP_KERNEL)?,
-        };
-        match first_use {
-            Some(contents) => core.begin_anew(contents),
-            None => core.judge(name, freshness),
-        }
-        Ok(Arc::new(core, GFP_KERNEL)?)
+        })
     }
 
     /// The bitmap is used for the first time: what media say of cells means nothing.
@@ -135,10 +161,8 @@ fn geometry(
     header: &BitmapSb,
     data: Sectors,
     store: &Store,
-    block: md_core::format::BlockSize,
-) -> core::result::Result<Geometry, md_core::bitmap::geometry::GeometryError> {
-    use md_core::bitmap::geometry::GeometryError;
-    let page = PageShift::new(PAGE_SIZE.trailing_zeros()).ok_or(GeometryError::BlockSize)?;
+    block: BlockSize,
+) -> core::result::Result<Geometry, GeometryError> {
     let room = store.room();
     let reserved = if header.reserved.is_zero() {
         DEFAULT_SPACE
@@ -148,7 +172,7 @@ fn geometry(
     let mut area = Area {
         data,
         space: reserved.min(room),
-        page,
+        page: PAGE,
         block,
     };
     match header.kind {
@@ -162,12 +186,15 @@ fn geometry(
     }
 }
 
-/// Reads all pages.
-fn pages(store: &Store, geometry: &Geometry) -> Result<KVec<Pin<KBox<Page>>>> {
+/// All pages, each made of what `page` has for its number.
+pub(super) fn pages(
+    geometry: &Geometry,
+    page: impl Fn(u64) -> Result<PageBuf>,
+) -> Result<KVec<Pin<KBox<Page>>>> {
     let count = usize::try_from(geometry.pages())?;
     let mut pages = KVec::with_capacity(count, GFP_KERNEL)?;
     for index in 0..geometry.pages() {
-        let page = Page::new(store.read(index)?, cells_on(geometry, index)?)?;
+        let page = Page::new(page(index)?, cells_on(geometry, index)?)?;
         pages.push(page, GFP_KERNEL)?;
     }
     Ok(pages)

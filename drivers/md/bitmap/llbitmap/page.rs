@@ -60,7 +60,7 @@ impl Unit {
     }
 
     /// The bits of the units of a range that is not empty.
-    const fn bits(self, range: &Range<usize>) -> u32 {
+    pub(super) const fn bits(self, range: &Range<usize>) -> u32 {
         let (first, last) = (self.bit(range.start), self.bit(range.end.saturating_sub(1)));
         // From the lower bit to the higher, both included.
         (last | last.wrapping_sub(1)) & !first.wrapping_sub(1)
@@ -72,19 +72,13 @@ impl Unit {
         start..start + (1 << self.0)
     }
 
-    /// Bits of all units.
-    const fn all(self) -> u32 {
-        let units = (PAGE_SIZE >> self.0) as u32;
-        u32::MAX >> (32 - units)
-    }
-
     /// The first of a page, as a part of it: that with the superblock.
     pub(super) fn first(self) -> Option<PagePart> {
         self.parts(1).next()
     }
 
     /// Runs of units in `bits`, as parts of a page.
-    fn parts(self, bits: u32) -> impl Iterator<Item = PagePart> {
+    pub(super) fn parts(self, bits: u32) -> impl Iterator<Item = PagePart> {
         let sectors = 1 << (self.0 - 9);
         let mut rest = bits;
         core::iter::from_fn(move || {
@@ -321,15 +315,22 @@ impl Page {
     /// All of it is to be written: cells before what relies on them.
     pub(super) fn mark_all(&self, unit: Unit) {
         let mut marks = self.marks.lock();
-        marks.due = unit.all();
-        self.unsettled.store(unit.all(), Relaxed);
+        // Behind its cells there may be no room.
+        let held = unit.bits(&(0..self.held.end));
+        marks.due = held;
+        self.unsettled.store(held, Relaxed);
     }
 
     /// Gives all cells one value. Nobody else knows of the page yet.
     pub(super) fn fill(&self, cell: Cell) {
         for at in self.held() {
-            self.cells.store(at, &[cell.to_byte()]);
+            self.set_cell(at, cell);
         }
+    }
+
+    /// Gives a cell a value. Nobody else knows of the page yet.
+    pub(super) fn set_cell(&self, at: usize, cell: Cell) {
+        self.cells.store(at, &[cell.to_byte()]);
     }
 
     /// What is to be written, which is said once; [`Page::written`] is to follow.
