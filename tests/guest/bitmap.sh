@@ -44,6 +44,7 @@ step "an array without a bitmap says so"
 mdadm --create /dev/md0 --run --bitmap=none --level=1 --assume-clean --raid-devices=2 /dev/vda /dev/vdb
 SIZE=$(cat /sys/block/md0/size)
 same location none "$(cat $BITMAP/location)"
+same bitmap_type "[none] bitmap llbitmap " "$(cat $MD/bitmap_type)"
 same files location "$(files)"
 refuses EINVAL 0 $BITMAP/location
 refuses EINVAL +8x $BITMAP/location

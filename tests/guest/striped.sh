@@ -92,6 +92,7 @@ refuses EINVAL 4 raid_disks
 refuses EINVAL 1000 component_size
 refuses EBUSY 0 resync_start
 refuses EBUSY 1.0 metadata_version
+same bitmap_type "[none] bitmap llbitmap " "$(cat bitmap_type)"
 refuses EBUSY none bitmap_type
 refuses EBUSY resync consistency_policy
 refuses EBUSY 0 reshape_position

@@ -84,7 +84,12 @@ pub(super) static BITMAP_TYPE: Attribute<Array> = Attribute::new(
 );
 
 fn bitmap_type_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.bitmap.choice())
+    let config = this.configure()?;
+    let kind = match &config.running {
+        Some(running) => (running.bitmap.as_ref()).map_or(BitmapKind::None, |bitmap| bitmap.kind()),
+        None => config.bitmap,
+    };
+    line(page, kind.choice())
 }
 
 fn bitmap_type_store(this: This<'_>, text: &[u8]) -> Result {
