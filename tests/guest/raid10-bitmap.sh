@@ -239,11 +239,12 @@ while read -r layout members chunk bitmap first second; do
 	crashed
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock "${now[@]}"
-done <<-'CASES'
-	n2 4 64 internal 3 0
+done < <(rows <<-'CASES'
+	long n2 4 64 internal 3 0
 	f2 3 128 lockless 2 0
-	o2 5 16 lockless 4 1
+	long o2 5 16 lockless 4 1
 CASES
+)
 
 step "a spare gets nothing that was never written, if that is known"
 members=4 bitmap=lockless layout=n2 chunk=64 now=("${DISKS[@]:0:4}")
