@@ -161,22 +161,30 @@ impl Config {
             },
             rollback: self.rollback,
         });
+        let goes_back = update.events < self.events;
         self.events = update.events;
         self.rollback = update.rollback;
         self.utime = kernel_ext::time::real_seconds();
         let Ok(array) = self.array_state(state) else {
             return Written::All;
         };
-        let mut written = self.write_bitmap_super();
+        let mut written = Written::All;
+        if !goes_back {
+            written = self.write_bitmap_super();
+        }
         for index in 0..self.members.len() {
             if self.is_due(index, &update) && self.write_superblock(index, &array).is_err() {
                 written = Written::NotAll;
             }
         }
+        if goes_back && self.write_bitmap_super() == Written::NotAll {
+            written = Written::NotAll;
+        }
         written
     }
 
-    /// The superblock of the bitmap is never behind those of the members: older ones would make it out of date.
+    /// The superblock of the bitmap is at no time behind those of the members, which would make it out of date: it is
+    /// written before them when events go on, and after them when they go back.
     fn write_bitmap_super(&self) -> Written {
         self.tell_bitmap();
         let bitmap = self
