@@ -21,7 +21,7 @@ mod starting;
 
 pub use slots::SlotSet;
 pub use starting::{
-    at_rest, start, Access, DirtyDegraded, Next, NoStart, Plan, Policy, Redundancy,
+    start, startable, Access, DirtyDegraded, Next, NoStart, Plan, Policy, Redundancy,
 };
 
 /// What a superblock says of a member, as far as it matters here.
@@ -87,9 +87,22 @@ impl Member {
     /// Why it cannot be in the array of `reference`, if it cannot.
     pub fn stranger_to(&self, reference: &Self) -> Option<Kick> {
         let shape = |array: &ArrayState| (array.level, array.layout, array.chunk);
+        // One of them may not have heard that a reshape has ended.
+        let next = |array: &ArrayState| {
+            let reshape = array.reshape?;
+            Some((
+                reshape.new_level,
+                Some(reshape.new_layout),
+                reshape.new_chunk,
+            ))
+        };
+        let follows = |array: &ArrayState, before: &ArrayState| {
+            array.reshape.is_none() && next(before) == Some(shape(array))
+        };
+        let (own, other) = (&self.array, &reference.array);
         if self.uuid != reference.uuid {
             Some(Kick::Uuid(self.uuid))
-        } else if shape(&self.array) != shape(&reference.array) {
+        } else if shape(own) != shape(other) && !follows(own, other) && !follows(other, own) {
             Some(Kick::Shape)
         } else {
             None

@@ -179,14 +179,19 @@ pub fn start(
     })
 }
 
-/// Whether a driver that does not reshape can start `array`, as the freshest superblock describes it.
+/// Whether a driver that reshapes raid10 only can start `array`, as the freshest superblock describes it.
 ///
 /// # Errors
 ///
 /// [`NoStart::Clustered`], [`NoStart::Reshaping`].
-pub fn at_rest(array: &ArrayState) -> Result<(), NoStart> {
+pub fn startable(array: &ArrayState) -> Result<(), NoStart> {
     match (array.clustering, array.reshape) {
         (Clustering::Clustered, _) => Err(NoStart::Clustered),
+        (Clustering::Single, Some(reshape))
+            if (array.level, reshape.new_level) == (Level::Raid10, Level::Raid10) =>
+        {
+            Ok(())
+        }
         (Clustering::Single, Some(reshape)) => Err(NoStart::Reshaping {
             level: array.level,
             position: reshape.position,

@@ -464,9 +464,29 @@ fn what_no_driver_here_starts() {
 }
 
 #[test]
-fn what_a_driver_without_reshape_starts() {
+fn who_did_not_hear_that_a_reshape_has_ended_belongs_to_the_array() {
+    let done = ok(0, 7);
+    let mut late = ok(1, 6);
+    late.array.reshape = Some(Reshape {
+        position: Sector::new(64),
+        delta_disks: 0,
+        new_level: done.array.level,
+        new_layout: done.array.layout.unwrap_or(0),
+        new_chunk: done.array.chunk,
+        direction: Direction::Forwards,
+    });
+    late.array.chunk = Sectors::new(done.array.chunk.get() * 2);
+    assert_eq!(late.stranger_to(&done), None);
+    assert_eq!(done.stranger_to(&late), None);
+    late.array.reshape = None;
+    assert_eq!(late.stranger_to(&done), Some(Kick::Shape));
+    assert_eq!(done.stranger_to(&late), Some(Kick::Shape));
+}
+
+#[test]
+fn what_a_driver_that_reshapes_raid10_starts() {
     let mut array = ok(0, 7).array;
-    assert_eq!(at_rest(&array), Ok(()));
+    assert_eq!(startable(&array), Ok(()));
     array.reshape = Some(Reshape {
         position: Sector::new(64),
         delta_disks: 1,
@@ -479,10 +499,15 @@ fn what_a_driver_without_reshape_starts() {
         level: Level::Raid5,
         position: Sector::new(64),
     };
-    assert_eq!(at_rest(&array), Err(reshaping));
-    array.reshape = None;
+    assert_eq!(startable(&array), Err(reshaping));
+    if let Some(reshape) = &mut array.reshape {
+        reshape.new_level = Level::Raid10;
+    }
+    assert!(startable(&array).is_err(), "raid5 does not become raid10");
+    array.level = Level::Raid10;
+    assert_eq!(startable(&array), Ok(()));
     array.clustering = Clustering::Clustered;
-    assert_eq!(at_rest(&array), Err(NoStart::Clustered));
+    assert_eq!(startable(&array), Err(NoStart::Clustered));
 }
 
 #[test]

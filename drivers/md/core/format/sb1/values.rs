@@ -244,6 +244,22 @@ impl DataPlace {
         }
     }
 
+    /// The place when the reshape that moves the data has ended.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        let up = self.new_offset.distance_from(self.offset);
+        let down = self.offset.distance_from(self.new_offset);
+        let size = match (up, down) {
+            (Some(up), _) => self
+                .recorded
+                .checked_sub(up)
+                .map(|left| left.min(self.size)),
+            (None, Some(down)) => self.size.checked_add(down),
+            (None, None) => None,
+        };
+        Self::at_rest(self.new_offset, size.unwrap_or(self.size))
+    }
+
     /// The same place with room for `size` sectors.
     #[must_use]
     pub const fn with_size(self, size: Sectors) -> Self {

@@ -107,6 +107,26 @@ fn a_journal_is_replayed_from_a_block_of_it() {
 }
 
 #[test]
+fn data_settles_where_a_reshape_has_moved_it() {
+    let place = |to: u64, size: u64| DataPlace {
+        size: Sectors::new(size),
+        new_offset: Sector::new(to),
+        ..DataPlace::at_rest(Sector::new(2048), Sectors::new(10_000))
+    };
+    let settled = |to, size| {
+        let settled = place(to, size).settled();
+        assert_eq!(settled.offset, settled.new_offset);
+        assert_eq!(settled.size, settled.recorded);
+        (settled.offset.get(), settled.size.get())
+    };
+    assert_eq!(settled(2048, 10_000), (2048, 10_000));
+    assert_eq!(settled(2000, 10_000), (2000, 10_048));
+    // The end stays where it was, whether the loss was counted before or not.
+    assert_eq!(settled(2148, 10_000), (2148, 9900));
+    assert_eq!(settled(2148, 9900), (2148, 9900));
+}
+
+#[test]
 fn a_reshape_is_somewhere_in_the_array() {
     let at = |delta_disks, position| {
         let mut array = reshaping(delta_disks, Direction::Forwards);
