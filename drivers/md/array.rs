@@ -15,6 +15,7 @@
 //! thread, which takes the configuration and nothing above it: so nobody waits for such I/O, nor allocates memory by
 //! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
 
+mod assembly;
 mod bitmap;
 pub(crate) mod config;
 mod grow;
@@ -25,6 +26,7 @@ pub(crate) mod live;
 mod members;
 pub(crate) mod node;
 pub(crate) mod registry;
+pub(crate) mod reshape;
 mod run;
 mod sb_io;
 mod seats;

@@ -252,6 +252,11 @@ pub(crate) trait Backend: Send + Sync {
     /// So many writes are behind now.
     fn note_behind(&self, _writes: u32) {}
 
+    /// How much of the room of a member it takes.
+    fn length(&self) -> Sectors {
+        Sectors::ZERO
+    }
+
     /// The length of a chunk, a power of two: a shorter range that crosses no multiple of it has one answer.
     fn chunk(&self) -> Sectors;
 

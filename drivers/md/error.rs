@@ -6,7 +6,7 @@ use kernel::{
     error::{code::*, Error},
     prelude::*,
 };
-use md_core::{format::level::Level, words::WordError};
+use md_core::words::WordError;
 
 /// What md refuses although the interface has it (`EOPNOTSUPP`).
 pub(crate) fn not_supported() -> Error {
@@ -95,9 +95,7 @@ impl Errno for md_core::assemble::NoStart {
             Self::NoMember | Self::Level(_) => EINVAL,
             Self::Clustered => ENOENT,
             // What C md reshapes, and we do not yet.
-            Self::Reshaping { level, .. } if level.has_parity() || *level == Level::Raid10 => {
-                not_supported()
-            }
+            Self::Reshaping { level, .. } if level.has_parity() => not_supported(),
             Self::Reshaping { .. } => EINVAL,
             Self::TooFew { .. } | Self::DirtyDegraded { .. } => EIO,
         }

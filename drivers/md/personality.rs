@@ -29,6 +29,7 @@ use kernel_ext::{
 use linear::Linear;
 use md_core::{
     format::level::Level,
+    layout::reshape::Raid10Reshape,
     mirror::serial::Policy,
     state::{
         member::{Place, Seat},
@@ -37,7 +38,7 @@ use md_core::{
     units::{Sector, Sectors, Slot},
     words::mdstat::Geometry,
 };
-use mirror::Mirror;
+use mirror::{moving::Postponed, Mirror};
 use raid0::Raid0;
 
 /// The levels that are implemented.
@@ -49,6 +50,8 @@ pub(crate) struct Seated {
     pub(crate) member: Arc<Member>,
     /// Where its data begins.
     pub(crate) offset: Sector,
+    /// Where what a reshape has moved begins; it counts only in one.
+    pub(crate) new_offset: Sector,
     /// How much room it has for data.
     pub(crate) size: Sectors,
     /// Which place it has.
@@ -71,6 +74,16 @@ pub(crate) struct Shape {
     pub(crate) member_size: Sectors,
     /// Which writes of a raid1 wait for others.
     pub(crate) serialize: Policy,
+    /// The reshape under way of a raid10. What else is said is from before it, but for the number of slots.
+    pub(crate) reshaping: Option<Reshaping>,
+}
+
+/// A reshape of a raid10.
+pub(crate) struct Reshaping {
+    /// From what to what.
+    pub(crate) reshape: Raid10Reshape,
+    /// Where superblocks say that it is.
+    pub(crate) position: Sector,
 }
 
 /// The largest logical block, in bytes: superblocks and bitmaps are handled by the page.
@@ -171,9 +184,14 @@ impl Personality {
     }
 
     /// Serves a read, a write, a discard or the like: it ends when the members have done their part. All but a read
-    /// come with their count, to be kept until then. May sleep if the bio may wait.
+    /// come with their count, to be kept until then. May sleep if the bio may wait. What comes back is to be
+    /// submitted again, and has to wait before that.
     #[inline]
-    pub(crate) fn submit(live: Entered<Live>, bio: Bio, writing: Option<Writing>) {
+    pub(crate) fn submit(
+        live: Entered<Live>,
+        bio: Bio,
+        writing: Option<Writing>,
+    ) -> Option<Postponed> {
         let ready = match live.personality() {
             Self::Linear(linear) => linear.prepare(&live, bio),
             Self::Raid0(raid0) => raid0.prepare(&live, bio),
@@ -182,6 +200,12 @@ impl Personality {
         if let Some(ready) = ready {
             ready.submit(live);
         }
+        None
+    }
+
+    /// Has a disk that has its limits announce what it does now.
+    pub(crate) fn announce(&self, limits: &mut Limits) {
+        self.at_work().limits(limits);
     }
 
     /// The size it offers.

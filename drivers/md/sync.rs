@@ -2,12 +2,13 @@
 
 //! Resync, recovery, check and repair: one pass at a time, by a thread of the array.
 //!
-//! [`Syncing`] is what everybody sees of it: the machine of `md_core::state::sync`, how far the pass is, and the limits
-//! an administrator sets. [`thread`] starts and ends passes, [`pass`] runs one, [`turns`] has
-//! those wait that share a disk.
+//! [`Syncing`] is what everybody sees of it: the machine of `md_core::state::sync`, how far the pass is, and the
+//! limits an administrator sets. [`thread`] starts and ends passes, [`pass`] runs one, [`turns`] has those wait
+//! that share a disk, [`travel`] is what a reshape adds.
 
 mod pass;
 pub(crate) mod thread;
+mod travel;
 pub(crate) mod turns;
 
 use kernel::{
@@ -34,6 +35,9 @@ use md_core::{
 };
 
 use crate::array::Array;
+
+/// How often a reshape is begun again that does not get on, until somebody writes to `sync_action`.
+pub(crate) const MOST_TRIES: u32 = 3;
 
 /// How long a look at what is due may take before nobody waits for it any more.
 const LOOK_MS: u32 = 5000;

@@ -11,7 +11,7 @@ use super::{config::Config, Array, Configuration};
 use crate::{
     bitmap::{self, Backend, Carrier, Setting},
     member::{entry::Entry, Health as MemberHealth},
-    personality::Personality,
+    personality::{mirror::Mirror, Personality},
 };
 use core::num::NonZeroI64;
 use kernel::{
@@ -26,6 +26,7 @@ use kernel_ext::sysfs::{Kobject, Uevent};
 use md_core::{
     bitmap::cell::Redundancy,
     format::{sb1::CrashLog, BlockSize},
+    layout::mirror::Placement,
     state::{
         array::{Access, Array as State},
         member::Member as MemberKind,
@@ -127,7 +128,12 @@ impl Array {
             pr_warn!("{name}: has a bitmap, and bitmap_type is none\n");
             return Err(EINVAL);
         }
-        let bitmap = config.open_bitmap(name, offset, personality.size(), None)?;
+        let moving = personality.mirror().and_then(Mirror::moving);
+        // One that is reshaped has the bitmap that it will have then.
+        let size = moving.map_or(personality.size(), |moving| {
+            moving.reshape().target().array_size()
+        });
+        let bitmap = config.open_bitmap(name, offset, size, None)?;
         config.bitmap = bitmap.kind();
         Ok(Some(bitmap))
     }
@@ -278,6 +284,9 @@ impl Configuration<'_> {
             .as_ref()
             .is_some_and(|sync| sync.state.under_way().is_some())
         {
+            return Err(EBUSY);
+        }
+        if self.is_reshaping() {
             return Err(EBUSY);
         }
         if self.is_writable() {
@@ -485,6 +494,9 @@ impl Entry {
             BitmapKind::None | BitmapKind::Bitmap => extents.room_for_bitmap(start),
         };
         let room = room.ok_or(EINVAL)?;
+        // Where data is to move to there is no room any more.
+        let to_new = self.data.new_offset.distance_from(start);
+        let room = to_new.map_or(room, |to_new| room.min(to_new));
         Ok(Some(Carrier {
             member: self.member.clone(),
             start,

@@ -61,7 +61,7 @@ pub(crate) struct Config {
     pub(crate) bitmap_at: Option<NonZeroI64>,
     pub(crate) layout: Shape<i32>,
     pub(crate) chunk: Shape<u32>,
-    /// Slots now, those of an intended reshape included.
+    /// Slots now; in a reshape those there will be, and so for an inactive array that is told of one.
     pub(crate) raid_disks: u16,
     /// What an intended reshape adds to the number of slots.
     pub(crate) delta_disks: i32,
@@ -74,6 +74,8 @@ pub(crate) struct Config {
     pub(crate) safe_mode_delay: Option<SafeModeDelay>,
     pub(crate) reshape_position: SectorOrNone,
     pub(crate) reshape_direction: ReshapeDirection,
+    /// How often a reshape under way did not get on.
+    pub(crate) reshape_tries: u32,
     pub(crate) array_size: ArraySize,
     pub(crate) max_read_errors: u32,
     pub(crate) ppl: bool,
@@ -125,6 +127,7 @@ impl Config {
             safe_mode_delay: None,
             reshape_position: SectorOrNone::None,
             reshape_direction: ReshapeDirection::Forwards,
+            reshape_tries: 0,
             array_size: ArraySize::Default,
             max_read_errors: 0,
             ppl: false,
@@ -237,12 +240,21 @@ impl Config {
         }
     }
 
-    /// How many slots have no member in sync.
+    /// How many slots have no member in sync; in a reshape of the geometry that has more.
     pub(crate) fn degraded(&self) -> u16 {
+        let slots = self.most_slots_in_use();
         let has = |slot: &u16| self.in_sync_of(Slot::new(*slot)).is_some();
-        let in_sync = (0..self.raid_disks).filter(has).count();
-        self.raid_disks
-            .saturating_sub(u16::try_from(in_sync).unwrap_or(u16::MAX))
+        let in_sync = (0..slots).filter(has).count();
+        slots.saturating_sub(u16::try_from(in_sync).unwrap_or(u16::MAX))
+    }
+
+    /// How many slots there are, those that a reshape takes away included.
+    fn most_slots_in_use(&self) -> u16 {
+        if self.is_reshaping() {
+            self.most_slots()
+        } else {
+            self.raid_disks
+        }
     }
 
     /// A member in sync of a slot: the main one, or a replacement about to take its place.

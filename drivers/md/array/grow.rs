@@ -5,7 +5,7 @@
 //! The level starts anew, on the members it will have, while I/O is held back; only when it has started does it take
 //! the place of the one at work, and do the settings change. What is refused changes nothing.
 
-use super::{config::Config, Array, Configuration};
+use super::{config::Config, reshape::ShapeChange, Array, Configuration};
 use crate::{
     member::entry::Entry,
     personality::{Personality, Seated, Shape},
@@ -30,7 +30,7 @@ use md_core::{
 };
 
 /// The most slots that a superblock can have, and one more.
-const fn slots_end(metadata: MetadataVersion) -> u16 {
+pub(super) const fn slots_end(metadata: MetadataVersion) -> u16 {
     match metadata {
         MetadataVersion::V0 { .. } => md_core::format::sb0::DEVICES_MAX,
         MetadataVersion::V1 { .. } => md_core::format::sb1::MAX_DEVICES,
@@ -53,16 +53,14 @@ impl Configuration<'_> {
         if sync.is_some_and(|sync| matches!(sync.state.machine(), Sync::Active(_))) {
             return Err(EBUSY);
         }
+        if self.is_reshaping() {
+            return Err(EBUSY);
+        }
         Ok(())
     }
 
-    /// The shape as it is.
-    fn shape_now(&self) -> Result<Shape> {
-        self.shape()
-    }
-
     /// The members that the level has now, each in the place that `place` gives it.
-    fn seated_at(&self, place: impl Fn(Place) -> Place) -> Result<KVec<Seated>> {
+    pub(super) fn seated_at(&self, place: impl Fn(Place) -> Place) -> Result<KVec<Seated>> {
         let mut members = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
         for mut seated in self.members.iter().filter_map(Entry::seated) {
             seated.place = place(seated.place);
@@ -96,21 +94,28 @@ impl Array {
 
     /// A level that has started takes the place of the one at work. I/O must be held back. `EINVAL` when it offers less
     /// than is to be presented; then nothing has changed.
-    fn put_level(&self, config: &mut Configuration<'_>, personality: Personality) -> Result {
+    pub(super) fn put_level(
+        &self,
+        config: &mut Configuration<'_>,
+        personality: Personality,
+    ) -> Result {
         let offered = personality.size();
         let size = config.presented(offered).ok_or(EINVAL)?;
         let mirror = personality.mirror();
         let failures = mirror.map(|mirror| mirror.failures().clone());
         let layout = mirror.map(|mirror| *mirror.layout());
+        let moving = mirror.and_then(|mirror| mirror.moving().cloned());
         let (level, geometry) = (personality.level(), personality.geometry());
         let live = config.live_mut()?.as_mut().ok_or(EINVAL)?;
         // Nobody uses it: I/O is held back, and passes were excluded.
         drop(live.replace_personality(personality));
+        config.end_moving();
         let running = config.running.as_mut().ok_or(EINVAL)?;
         running.level = level;
         running.geometry = geometry;
         running.failures = failures;
         running.mirror = layout;
+        running.moving = moving;
         running.offered = offered;
         running.size = size;
         self.place()
@@ -128,13 +133,22 @@ impl Array {
         Ok(())
     }
 
-    /// Gives a running mirror another number of slots. I/O must be held back.
+    /// Gives a running mirror another number of slots; that of a raid10 is the business of a reshape, to be
+    /// started. I/O must be held back.
     ///
     /// Members close up, and replacements stay with the ones they replace. `EINVAL` for a level that cannot or a number
     /// that superblocks cannot have, `EBUSY` for less than the members in slots, or while a pass is under way.
     pub(crate) fn set_raid_disks(&self, config: &mut Configuration<'_>, slots: u16) -> Result {
+        let level = config.running.as_ref().map(|running| running.level);
+        if level == Some(Level::Raid10) && slots == config.raid_disks && !config.is_reshaping() {
+            // What was planned before is not to be.
+            config.delta_disks = 0;
+        }
         if slots == config.raid_disks {
             return Ok(());
+        }
+        if level == Some(Level::Raid10) {
+            return self.plan_shape(config, ShapeChange::Slots(slots));
         }
         let running = config.running.as_ref().ok_or(EINVAL)?;
         if running.level != Level::Raid1 {
@@ -156,9 +170,10 @@ impl Array {
             slot: closed(config, place.slot),
             ..place
         })?;
+        let name = self.place().name().ok_or(ENODEV)?;
         let shape = Shape {
             raid_disks: slots,
-            ..config.shape_now()?
+            ..config.shape(name.to_str().map_err(|_| EINVAL)?)?
         };
         self.replace_level(config, &shape, members)?;
         self.unlink_slots(config);
@@ -205,7 +220,7 @@ impl Array {
         let members = config.seated_at(|place| place)?;
         let shape = Shape {
             member_size: size,
-            ..config.shape_now()?
+            ..config.shape(name)?
         };
         let personality = Personality::start(name, &shape, members)?;
         let after = *personality.mirror().ok_or(EINVAL)?.layout();
@@ -280,11 +295,12 @@ impl Array {
             return Err(EROFS);
         }
         entry.take_slot(Some(next));
+        let name = this.place().name().ok_or(ENODEV)?;
         let mut members = config.seated_at(|place| place)?;
         members.push(entry.seated().ok_or(EINVAL)?, GFP_KERNEL)?;
         let shape = Shape {
             raid_disks: config.raid_disks.saturating_add(1),
-            ..config.shape_now()?
+            ..config.shape(name.to_str().map_err(|_| EINVAL)?)?
         };
         let member = entry.member.clone();
         this.join(config, entry)?;
@@ -328,6 +344,9 @@ impl Array {
                 config.refuse_busy()?;
                 self.remove_bitmap(config)
             }
+            InfoChange::Layout(word) if config.has_raid10() => {
+                self.plan_shape(config, ShapeChange::Layout(word))
+            }
             InfoChange::Layout(_) => Err(EINVAL),
         }
     }
@@ -353,6 +372,11 @@ impl Array {
 }
 
 impl Config {
+    fn has_raid10(&self) -> bool {
+        let running = self.running.as_ref();
+        running.is_some_and(|running| running.level == Level::Raid10)
+    }
+
     /// How much of what a level offers is presented; `None` when it is less than is to be.
     pub(super) fn presented(&self, offered: Sectors) -> Option<Sectors> {
         presented(self.array_size, offered)

@@ -196,7 +196,7 @@ impl Array {
             config.look_for_work();
             return Ok(());
         };
-        if entry.slot().is_some() || config.is_syncing() {
+        if entry.slot().is_some() || config.is_syncing() || config.is_reshaping() {
             return Err(EBUSY);
         }
         if !changes {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     bitmap::Backend,
     member::{Health, Member},
-    personality::Personality,
+    personality::{mirror::moving::Postponed, Personality},
 };
 use kernel::{
     pr_warn_once,
@@ -123,6 +123,11 @@ impl Live {
         &self.tracking
     }
 
+    /// The same for somebody who lets the array go meanwhile.
+    pub(crate) fn share_tracking(&self) -> Arc<Tracking> {
+        self.tracking.clone()
+    }
+
     /// There is work for the array's thread. Any context.
     pub(crate) fn wake_thread(&self) {
         if let Some(thread) = &self.thread {
@@ -193,7 +198,9 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
     };
     bio.clear_flags(Flags::NOMERGE);
     if bio.op() == Op::Read {
-        return Personality::submit(live, bio, None);
+        // Reads are not put off.
+        let _ = Personality::submit(live, bio, None);
+        return;
     }
     if bio.op() == Op::Write && bio.sectors() == 0 {
         return serve_flush(&live, bio);
@@ -212,8 +219,9 @@ fn serve(this: ArcBorrow<'_, Array>, live: Entered<Live>, bio: Bio) {
         Err(NotBegun::Refused) => return bio.end(Status::IO_ERROR),
     };
     let bio = if flushes { live.flush(bio) } else { Some(bio) };
-    if let Some(bio) = bio {
-        Personality::submit(live, bio, Some(writing));
+    let put_off = bio.and_then(|bio| Personality::submit(live, bio, Some(writing)));
+    if let Some(bio) = put_off.and_then(Postponed::wait) {
+        submit(this, bio);
     }
 }
 

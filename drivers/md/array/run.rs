@@ -3,8 +3,7 @@
 //! Starting and stopping an array.
 
 use super::{
-    config::{Config, LevelSetting},
-    hotplug::QUIET,
+    config::Config,
     live::Live,
     service::Service,
     tracking::{Kept, Tracking},
@@ -13,16 +12,13 @@ use super::{
 use crate::{
     bitmap::Backend,
     control::{params::START_RO, sysfs::redundancy::REDUNDANCY},
-    error::{Errno, OrErrno},
-    log::Text,
     member::{entry::Entry, Member},
     personality::{
-        mirror::{failures::Failures, Layout},
-        Personality, Seated, Shape,
+        mirror::{failures::Failures, moving::Moving, Layout},
+        Personality, Seated,
     },
     sync::{thread::Syncer, Syncing},
 };
-use core::num::NonZeroI64;
 use kernel::{prelude::*, str::CString, sync::Arc};
 use kernel_ext::{
     block::disk::ReadOnly,
@@ -30,17 +26,13 @@ use kernel_ext::{
     sync::kthread::{Thread, Waker},
 };
 use md_core::{
-    assemble::{at_rest, elect, Candidate, CandidateIndex, NoStart},
-    format::{
-        level::Level,
-        sb1::{ArrayState, CrashLog, MemberState, ResyncPoint},
-    },
+    format::level::Level,
     layout::mirror::Placement,
     mirror::serial::Policy,
     state::{
         admit::Held,
         array::{Access, Array as State, Failure, StartAs},
-        member::{Event, Seat},
+        member::Seat,
         sync::Event as SyncEvent,
         Metadata,
     },
@@ -49,7 +41,6 @@ use md_core::{
         array::{MetadataVersion, SafeModeDelay},
         level::level_name,
         mdstat::Geometry,
-        number::SectorOrNone,
     },
 };
 
@@ -68,8 +59,10 @@ pub(crate) struct Running {
     pub(crate) size: Sectors,
     /// The size its level offers.
     pub(super) offered: Sectors,
-    /// Where the copies lie, for a mirror.
+    /// Where the copies lie, for a mirror; in a reshape, where they will.
     pub(crate) mirror: Option<Layout>,
+    /// The reshape under way.
+    pub(crate) moving: Option<Arc<Moving>>,
     /// Requests that wait for the thread.
     pub(super) failures: Option<Arc<Failures>>,
     /// The write-intent bitmap, if it has one.
@@ -118,7 +111,7 @@ impl Array {
         };
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
-        let shape = config.shape()?;
+        let shape = config.shape(name)?;
         let personality = Personality::start(name, &shape, config.seated()?)?;
         self.announce(config, &personality)?;
         let state = State::running(start.access(), Failure::Intact);
@@ -147,70 +140,6 @@ impl Array {
         } else {
             StartAs::Writable
         }
-    }
-
-    /// Decides from the members' superblocks what the array is, and removes those that do not belong to it.
-    fn assemble(&self, config: &mut Configuration<'_>) -> Result {
-        let mut candidates = config.candidates()?;
-        let freshest = elect(&mut candidates, |CandidateIndex(index), number| {
-            let entry = config.members.get(index)?;
-            entry.view().ok()??.role_of(number)
-        });
-        let refuse = |reason: NoStart| {
-            self.place()
-                .with_name(|name| pr_warn!("{name}: {}\n", Text(reason)));
-            reason.errno()
-        };
-        let CandidateIndex(freshest) = freshest.map_err(refuse)?;
-        let (state, created, uuid, bitmap_at) = {
-            let view = config
-                .members
-                .get(freshest)
-                .ok_or(EINVAL)?
-                .view()?
-                .ok_or(EINVAL)?;
-            let assembly = view.assembly();
-            at_rest(&assembly.array).map_err(refuse)?;
-            let bitmap_at = bitmap_of(&view.member());
-            (assembly.array, view.created(), assembly.uuid, bitmap_at)
-        };
-        config.adopt(&state);
-        config.bitmap_at = bitmap_at;
-        config.ctime = created;
-        config.uuid = uuid;
-        self.keep_only_chosen(config, &candidates)?;
-        // A replacement alone is what there is of its slot.
-        while let Some(index) = config.orphaned_replacement() {
-            let entry = config.members.get_mut(index).ok_or(EINVAL)?;
-            let next = entry.state.step(Event::Promote, &QUIET).or_errno()?;
-            entry.state = next.after(entry.state);
-        }
-        Ok(())
-    }
-
-    /// Gives each member the place it was judged to have; those without go away.
-    fn keep_only_chosen(&self, config: &mut Configuration<'_>, candidates: &[Candidate]) -> Result {
-        let mut kept = KVec::with_capacity(config.members.len(), GFP_KERNEL)?;
-        let members = core::mem::take(&mut config.members);
-        for (mut entry, candidate) in members.into_iter().zip(candidates) {
-            if entry.adopt(candidate.verdict).is_some() {
-                kept.push(entry, GFP_KERNEL)?;
-                continue;
-            }
-            if let md_core::assemble::Verdict::Kicked(kick) = candidate.verdict {
-                let device = entry.device();
-                self.place().with_name(|name| {
-                    pr_warn!(
-                        "{name}: {} is left out: it {}\n",
-                        Text(device.name()),
-                        Text(kick)
-                    );
-                });
-            }
-            config.leave(entry)?;
-        }
-        config.members = kept;
-        Ok(())
     }
 
     /// Sets what the disk announces of itself.
@@ -256,8 +185,10 @@ impl Array {
         running.bitmap = bitmap.clone();
         let size = running.size;
         if let Some(layout) = &running.mirror {
-            // Of the last chunk of a raid10 only whole ones are used.
-            config.component_size = layout.member_size();
+            if running.moving.is_none() {
+                // Of the last chunk of a raid10 only whole ones are used.
+                config.component_size = layout.member_size();
+            }
         }
         for entry in &config.members {
             // What was read from the device before may be older than what the array writes.
@@ -304,6 +235,9 @@ impl Array {
             size,
             offered,
             mirror: personality.mirror().map(|mirror| *mirror.layout()),
+            moving: personality
+                .mirror()
+                .and_then(|mirror| mirror.moving().cloned()),
             failures: personality.mirror().map(|mirror| mirror.failures().clone()),
             bitmap: None,
             sync: self.start_sync(name, config, &personality)?,
@@ -379,6 +313,7 @@ impl Array {
         config.interrupt_pass();
         config.settle_bitmap();
         config.leave_clean();
+        config.end_moving();
         if let Some(running) = &config.running {
             // Who waits for a range finds that there is no array any more.
             running.tracking.set_held(Held::NONE);
@@ -482,14 +417,6 @@ impl Configuration<'_> {
     }
 }
 
-/// Where the superblock of a member says that the bitmap is.
-fn bitmap_of(member: &MemberState) -> Option<NonZeroI64> {
-    match member.crash_log {
-        CrashLog::Bitmap(place) => Some(place.offset.into()),
-        CrashLog::None | CrashLog::Ppl(_) => None,
-    }
-}
-
 /// Whether the writes of a level make the array dirty.
 fn kept(personality: &Personality) -> Kept {
     if personality.mirror().is_some() {
@@ -500,51 +427,6 @@ fn kept(personality: &Personality) -> Kept {
 }
 
 impl Config {
-    /// What the superblocks say of each member, to be judged.
-    fn candidates(&self) -> Result<KVec<Candidate>> {
-        let mut candidates = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;
-        for entry in &self.members {
-            let view = entry.view()?.ok_or(EINVAL)?;
-            candidates.push(Candidate::new(view.assembly()), GFP_KERNEL)?;
-        }
-        Ok(candidates)
-    }
-
-    /// Takes the settings that a superblock gives.
-    fn adopt(&mut self, state: &ArrayState) {
-        self.level = LevelSetting::Level(state.level);
-        self.new_level = state.level.number();
-        self.raid_disks = state.raid_disks;
-        self.layout.now = state.layout.map_or(0, signed);
-        self.layout.new = self.layout.now;
-        self.layout_known = state.layout.is_some();
-        self.chunk.now = u32::try_from(state.chunk.get()).unwrap_or(u32::MAX);
-        self.chunk.new = self.chunk.now;
-        self.component_size = state.member_size;
-        self.events = state.events;
-        self.utime = state.updated.seconds();
-        self.reshape_position = SectorOrNone::None;
-        self.resync_start = match state.resync {
-            ResyncPoint::Done => Sector::MAX,
-            ResyncPoint::From(at) => at,
-        };
-        if let Some(block) = state.block_size {
-            self.logical_block_size = block.bytes();
-        }
-    }
-
-    /// The shape to start with.
-    pub(super) fn shape(&self) -> Result<Shape> {
-        Ok(Shape {
-            level: self.level().ok_or(EINVAL)?,
-            chunk: Sectors::new(u64::from(self.chunk.now)),
-            layout: self.layout_known.then(|| unsigned(self.layout.now)),
-            raid_disks: self.raid_disks,
-            member_size: self.component_size,
-            serialize: self.serialize,
-        })
-    }
-
     /// The members that have a place, and data of the array.
     fn seated(&self) -> Result<KVec<Seated>> {
         let mut members = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;

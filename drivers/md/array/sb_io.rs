@@ -7,6 +7,7 @@
 
 use super::{
     config::Config,
+    run::unsigned,
     tracking::{more_of, Tracking},
     Configuration,
 };
@@ -35,7 +36,10 @@ use md_core::{
         Health as ArrayHealth,
     },
     units::{Sector, Sectors, SECTOR_SHIFT},
-    words::array::MetadataVersion,
+    words::{
+        array::{MetadataVersion, ReshapeDirection},
+        number::SectorOrNone,
+    },
 };
 
 /// Superblocks go to media before anything that relies on them.
@@ -81,9 +85,13 @@ impl Configuration<'_> {
             }
             // A member may hang in this: what it is about can be seen meanwhile.
             self.publish();
-            if self.write_superblocks(state, change) == Written::NotAll && self.note_failures() {
+            let written = self.write_superblocks(state, change);
+            if written == Written::NotAll && self.note_failures() {
                 self.due = change;
                 continue;
+            }
+            if written == Written::All {
+                self.position_is_recorded();
             }
             self.acknowledge_bad_blocks();
             self.acknowledge_failures(&tracking);
@@ -235,9 +243,27 @@ impl Config {
             member_size: self.component_size,
             raid_disks: self.raid_disks,
             block_size: BlockSize::new(self.logical_block_size),
-            reshape: None,
+            reshape: self.reshape_state(),
             journal: JournalUse::Without,
             clustering: Clustering::Single,
+        })
+    }
+
+    /// The reshape that superblocks are to tell of.
+    fn reshape_state(&self) -> Option<sb1::Reshape> {
+        let SectorOrNone::At(position) = self.reshape_position else {
+            return None;
+        };
+        Some(sb1::Reshape {
+            position,
+            delta_disks: self.delta_disks,
+            new_level: self.level()?,
+            new_layout: unsigned(self.layout.new),
+            new_chunk: Sectors::new(u64::from(self.chunk.new)),
+            direction: match self.reshape_direction {
+                ReshapeDirection::Forwards => sb1::Direction::Forwards,
+                ReshapeDirection::Backwards => sb1::Direction::Backwards,
+            },
         })
     }
 

@@ -28,7 +28,7 @@ impl Configuration<'_> {
             return false;
         };
         let env = self.sync_env();
-        if running.thread.is_none() || env.access == SyncAccess::ReadOnly {
+        if running.thread.is_none() || env.access == SyncAccess::ReadOnly || self.is_reshaping() {
             return false;
         }
         self.members.iter().any(is_leaving)

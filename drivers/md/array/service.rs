@@ -10,12 +10,12 @@ use crate::{
     bitmap::Backend,
     log::Text,
     member::{marks::Mark, Health},
+    personality::mirror::has_enough,
 };
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc, time::msecs_to_jiffies};
 use kernel_ext::sync::kthread::{Me, Thread, Work};
 use md_core::{
-    layout::mirror::Placement,
     policy::{mirror_loss, LastDevice, MirrorLoss, Survivors},
     state::{
         array::{Access, Array as State},
@@ -356,11 +356,10 @@ impl Configuration<'_> {
                     && matches!(entry.state, MemberKind::InSync(place) if place.slot == slot)
             })
         };
-        let layout = self
-            .running
-            .as_ref()
-            .and_then(|running| running.mirror.as_ref());
-        let enough = layout.is_some_and(|layout| layout.has_enough(works));
+        let enough = self.running.as_ref().is_some_and(|running| {
+            let layout = running.mirror.as_ref();
+            layout.is_some_and(|layout| has_enough(layout, running.moving.as_ref(), works))
+        });
         mirror_loss(
             if enough {
                 Survivors::Enough

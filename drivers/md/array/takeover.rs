@@ -193,6 +193,7 @@ impl Configuration<'_> {
             raid_disks: made.slots.0,
             member_size: made.member_size.unwrap_or(self.component_size),
             serialize: Policy::Behind,
+            reshaping: None,
         }
     }
 

@@ -399,6 +399,10 @@ impl Backend for Classic {
         self.settle_now();
     }
 
+    fn length(&self) -> Sectors {
+        Sectors::from_bytes_ceil(self.geometry.bytes())
+    }
+
     fn chunk(&self) -> Sectors {
         Self::chunk(self)
     }

@@ -9,6 +9,7 @@ use super::{
     Member,
 };
 use crate::{array::Array, log::Text, personality::Seated};
+use core::num::NonZeroI64;
 use kernel::{
     prelude::*,
     str::CString,
@@ -25,7 +26,10 @@ use kernel_ext::{
 };
 use md_core::{
     assemble::Verdict,
-    format::sb1::{DataPlace, Progress, Role},
+    format::{
+        extents::Area,
+        sb1::{DataPlace, Progress, Role},
+    },
     policy::Fill,
     state::member::{Member as State, Place, Record, Seat},
     units::{Events, MemberNumber, Sector, Sectors, Slot},
@@ -35,6 +39,9 @@ use md_core::{
         member::{MemberFlag, MemberFlags},
     },
 };
+
+/// What C keeps free for a superblock and what belongs to it when data moves towards it: 36 KiB.
+const SUPERBLOCK_ROOM: Sectors = Sectors::new(72);
 
 /// A member as the configuration knows it. Dropping it removes the member from sysfs, waiting for running attribute
 /// functions, and closes the device: not with the configuration locked.
@@ -168,6 +175,32 @@ impl Entry {
     /// What its superblock says; `None` when it has none.
     pub(crate) fn view(&self) -> Result<Option<View<'_>>> {
         self.superblock.view(&self.device)
+    }
+
+    /// Whether all that lies before its data lies before `at`, too: superblock, log of bad blocks, and a bitmap of
+    /// this length at so many sectors from the superblock.
+    pub(crate) fn is_free_from(
+        &self,
+        at: Sector,
+        bitmap_at: Option<NonZeroI64>,
+        bitmap: Sectors,
+    ) -> Result<bool> {
+        let Some(view) = self.view()? else {
+            return Ok(false);
+        };
+        let superblock = view.member().superblock;
+        let extents = view.extents();
+        let areas = [Area::Superblock, Area::Ppl, Area::BadBlockLog];
+        let ranges = areas.iter().filter_map(|area| extents.range(*area).ok()?);
+        let taken = ranges.map(|range| (range.start(), range.len()));
+        let kept = core::iter::once((superblock, SUPERBLOCK_ROOM));
+        let bitmap = bitmap_at
+            .and_then(|by| superblock.checked_offset(by.get()))
+            .map(|start| (start, bitmap));
+        let before = |(start, _): &(Sector, Sectors)| *start < self.data.offset;
+        let all = Iterator::chain(Iterator::chain(taken, kept), bitmap);
+        let mut all = all.filter(before);
+        Ok(all.all(|(start, length)| start.saturating_add(length) <= at))
     }
 
     /// The device.
@@ -331,6 +364,7 @@ impl Entry {
         Some(Seated {
             member: self.member.clone(),
             offset: self.data.offset,
+            new_offset: self.data.new_offset,
             size: self.data.size,
             place,
             valid_below,

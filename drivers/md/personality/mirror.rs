@@ -4,18 +4,21 @@
 //!
 //! It serves raid1 and raid10. What is particular to one of them is in [`raid1`] or [`raid10`], and nowhere else.
 //!
-//! A [`Seat`] is a member in its place. Its failure is an atomic that I/O sets and looks at; the table of seats itself
-//! changes only while no I/O is under way. A [`Walk`] goes over the copies of a range. Requests that fail go to
-//! [`Failures`] for the array's thread.
+//! A [`Seat`] is a member in its place. Its failure is an atomic that I/O sets and looks at; the table of seats
+//! itself changes only while no I/O is under way. A [`Walk`] goes over the copies of a range. Requests that fail go
+//! to [`Failures`] for the array's thread. While a raid10 is reshaped there are two layouts, and [`Moving`] says
+//! which of them holds where.
 
+pub(crate) mod ahead;
 pub(crate) mod barrier;
 mod discard;
 pub(crate) mod failures;
 mod marking;
 mod mend;
+pub(crate) mod moving;
 mod narrow;
 mod raid1;
-mod raid10;
+pub(crate) mod raid10;
 mod read;
 pub(crate) mod resync;
 mod salvage;
@@ -24,7 +27,7 @@ mod serial;
 mod walk;
 mod write;
 
-use super::{AtWork, Seated, Shape};
+use super::{AtWork, Reshaping, Seated, Shape};
 use crate::{
     array::{live::Live, tracking::Writing},
     member::Health,
@@ -44,7 +47,10 @@ use kernel_ext::{
 use marking::Marking;
 use md_core::{
     format::level::Level,
-    layout::mirror::Placement,
+    layout::{
+        mirror::{Placement, Raid10},
+        reshape::{Geometry as Side, Part},
+    },
     mirror::{
         balance::{Choice, ReadOrder},
         serial::Policy,
@@ -53,6 +59,7 @@ use md_core::{
     units::{Sector, Sectors, Slot},
     words::mdstat::Geometry,
 };
+use moving::{Moving, Postponed};
 use read::Read;
 use seat::Seat;
 use serial::Serial;
@@ -66,7 +73,10 @@ const RESERVE: u16 = 64;
 
 /// A mirror at work.
 pub(crate) struct Mirror {
+    /// Where its data lies; in a reshape, where it will.
     layout: Layout,
+    /// The reshape under way.
+    moving: Option<Arc<Moving>>,
     /// Main members by slot, then replacements by slot.
     seats: KVec<Option<Seat>>,
     /// How many replacements there are.
@@ -85,16 +95,24 @@ pub(crate) struct Mirror {
 impl Mirror {
     /// `EINVAL` when some data has no copy in sync, or for a shape that cannot be.
     pub(super) fn start(array: &str, shape: &Shape, members: KVec<Seated>) -> Result<Self> {
-        let layout = match shape.level {
-            Level::Raid10 => raid10::layout(array, shape)?,
+        let reshaping = shape.reshaping.as_ref();
+        let layout = match (shape.level, reshaping) {
+            (Level::Raid10, Some(Reshaping { reshape, .. })) => Layout::Raid10(*reshape.target()),
+            (Level::Raid10, None) => Layout::Raid10(raid10::layout(array, shape)?),
             _ => raid1::layout(shape)?,
         };
+        let moving = match reshaping {
+            Some(reshaping) => Some(raid10::moving(array, reshaping)?),
+            None => None,
+        };
         let holds = |slot| members.iter().any(|seated| seated.is_in_sync(slot));
-        if !layout.has_enough(holds) {
+        if !has_enough(&layout, moving.as_ref(), holds) {
             pr_warn!("{array}: some data has no copy on a member in sync\n");
             return Err(EINVAL);
         }
-        let slots = usize::from(shape.raid_disks);
+        let before = moving.as_ref().map(|moving| moving.reshape().previous());
+        let before = before.map_or(0, |previous| previous.members().get());
+        let slots = usize::from(layout.members().get().max(before));
         let mut seats = KVec::with_capacity(2 * slots, GFP_KERNEL)?;
         for _ in 0..2 * slots {
             seats.push(None, GFP_KERNEL)?;
@@ -102,6 +120,7 @@ impl Mirror {
         let legs = layout.copy_count().checked_mul(2).ok_or(EINVAL)?;
         let mut this = Self {
             layout,
+            moving,
             seats,
             replacements: 0,
             barriers: Barriers::new()?,
@@ -177,10 +196,37 @@ impl Mirror {
         [Chair::Main, Chair::Replacement].map(|seat| self.seat(Place { slot, seat }))
     }
 
+    /// By which layout of a raid10 what begins at `start` is served at present, and how much of it.
+    #[inline]
+    fn part<'a>(&'a self, raid10: &'a Raid10, start: Sector, length: Sectors) -> Part<'a> {
+        let length = length.min(barrier::left_in_unit(start));
+        match &self.moving {
+            None => Part {
+                geometry: Side::Previous,
+                layout: raid10,
+                length,
+            },
+            Some(moving) => moving.part(start, length),
+        }
+    }
+
     /// The copies of what begins at `start`, and how far all of them go on, at most `length`: no request is longer,
     /// or crosses a unit of the barrier. `None` beyond the end of the array.
     #[inline]
     fn copies(&self, start: Sector, length: Sectors) -> Option<(Walk<'_>, Sectors)> {
+        let (side, length) = match &self.layout {
+            Layout::Raid1(_) => (Side::Previous, length),
+            Layout::Raid10(raid10) => {
+                let part = self.part(raid10, start, length);
+                (part.geometry, part.length)
+            }
+        };
+        self.copies_in(side, start, length)
+    }
+
+    /// The same in one of the two geometries of an array that is reshaped, wherever the reshape is. Others have one.
+    #[inline]
+    fn copies_in(&self, side: Side, start: Sector, length: Sectors) -> Option<(Walk<'_>, Sectors)> {
         let length = length.min(barrier::left_in_unit(start));
         match &self.layout {
             Layout::Raid1(raid1) => {
@@ -192,6 +238,8 @@ impl Mirror {
                 ))
             }
             Layout::Raid10(raid10) => {
+                let moving = self.moving.as_ref();
+                let raid10 = moving.map_or(raid10, |moving| moving.reshape().layout(side));
                 let mains = raid10.copies(start).ok()?;
                 let run = mains.run();
                 let replacements = (self.replacements > 0).then(|| mains.clone());
@@ -199,6 +247,7 @@ impl Mirror {
                     mains,
                     replacements,
                     seats: &self.seats,
+                    geometry: side,
                 };
                 Some((walk, length.min(run)))
             }
@@ -211,6 +260,17 @@ impl Mirror {
         copies.flat_map(|(copies, _)| copies)
     }
 
+    /// The same in one of the two geometries of an array that is reshaped.
+    fn located(
+        &self,
+        side: Side,
+        start: Sector,
+        length: Sectors,
+    ) -> impl Iterator<Item = Located<'_>> {
+        let copies = self.copies_in(side, start, length).into_iter();
+        copies.flat_map(|(copies, _)| copies)
+    }
+
     /// The copy to read, and how much of it.
     #[inline]
     fn choose(
@@ -219,22 +279,29 @@ impl Mirror {
         length: Sectors,
         order: ReadOrder,
     ) -> Option<Choice<Located<'_>>> {
-        let (copies, length) = self.copies(start, length)?;
         match &self.layout {
-            Layout::Raid1(_) => raid1::choose(length, order, copies),
-            Layout::Raid10(raid10) => raid10::choose(self, raid10, length, order, start),
+            Layout::Raid1(_) => {
+                let (copies, length) = self.copies(start, length)?;
+                raid1::choose(length, order, copies)
+            }
+            // The position is looked at once: both the copies and how far they go depend on it.
+            Layout::Raid10(raid10) => {
+                let part = self.part(raid10, start, length);
+                raid10::choose(self, &part, order, start)
+            }
         }
     }
 
     /// Gives a member its place. `EBUSY` when somebody has it, `EINVAL` when there is none such.
     pub(crate) fn seat_member(&mut self, seated: Seated) -> Result {
         let index = self.index(seated.place);
+        let moving = self.moving.is_some();
         let seat = self.seats.get_mut(index).ok_or(EINVAL)?;
         if seat.is_some() {
             return Err(EBUSY);
         }
         let is_replacement = seated.place.seat == Chair::Replacement;
-        *seat = Some(Seat::new(seated));
+        *seat = Some(Seat::new(seated, moving));
         self.replacements += u16::from(is_replacement);
         Ok(())
     }
@@ -271,18 +338,40 @@ impl Mirror {
 
     /// Serves a bio; see [`Personality::submit`](super::Personality::submit).
     #[inline]
-    pub(super) fn submit(&self, live: &Entered<Live>, bio: Bio, writing: Option<Writing>) {
-        match writing {
-            Some(writing) if bio.op() == Op::Discard => self.discard(live, bio, writing),
-            Some(writing) => self.write(live, bio, writing),
-            None => self.read(live, bio),
+    pub(super) fn submit(
+        &self,
+        live: &Entered<Live>,
+        bio: Bio,
+        writing: Option<Writing>,
+    ) -> Option<Postponed> {
+        match (writing, &self.moving) {
+            (Some(writing), Some(moving)) => return self.write_moving(live, bio, writing, moving),
+            (Some(writing), None) if bio.op() == Op::Discard => self.discard(live, bio, writing),
+            (Some(writing), None) => self.write(live, bio, writing),
+            (None, _) => self.read(live, bio),
         }
+        None
+    }
+}
+
+/// Whether every sector has a copy on a member for which `works` holds, wherever a reshape is.
+pub(crate) fn has_enough(
+    layout: &Layout,
+    moving: Option<&Arc<Moving>>,
+    works: impl Fn(Slot) -> bool,
+) -> bool {
+    match moving {
+        Some(moving) => moving.reshape().has_enough(works),
+        None => layout.has_enough(works),
     }
 }
 
 impl AtWork for Mirror {
     fn size(&self) -> Sectors {
-        self.layout.array_size()
+        let moving = self.moving.as_ref();
+        moving.map_or(self.layout.array_size(), |moving| {
+            moving.reshape().common_size()
+        })
     }
 
     fn limits(&self, limits: &mut Limits) {

@@ -2,14 +2,16 @@
 
 //! One pass over the array, from its start to its end or until it is stopped.
 
-use super::{turns::Ticket, Syncing};
+use super::{travel::Travel, turns::Ticket, Syncing};
 use crate::{
     array::{live::Live, Array},
     bitmap::{Backend, Outcome, SyncAnswer},
     control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
     personality::mirror::{
+        ahead::{Ahead, Upcoming},
         barrier,
-        resync::{Ahead, Engine, Mode, Turn, Upcoming, Window},
+        moving::Moving,
+        resync::{Engine, Mode, Turn, Window},
         Layout, Mirror,
     },
 };
@@ -50,6 +52,8 @@ pub(super) struct Job {
     pub(super) full: bool,
     /// Where the copies lie.
     pub(super) layout: Layout,
+    /// The reshape that the array is in.
+    pub(super) moving: Option<Arc<Moving>>,
 }
 
 /// How a pass ended.
@@ -63,26 +67,28 @@ pub(super) enum Ended {
 
 /// A pass under way.
 pub(super) struct Running {
-    job: Job,
+    pub(super) job: Job,
     engine: Engine,
     windows: KVec<Option<Window>>,
     in_flight: usize,
-    next: Cursor,
+    pub(super) next: Cursor,
     throttle: Throttle,
     began: Instant<Monotonic>,
-    checkpoint: Checkpoint,
+    pub(super) checkpoint: Checkpoint,
     moved: u64,
     /// A request failed, or a member did: nothing more is issued.
-    failed: bool,
+    pub(super) failed: bool,
     /// How many members had failed when it began.
     lost: usize,
     /// Nothing is issued until nothing is under way.
-    draining: Option<Drain>,
+    pub(super) draining: Option<Drain>,
+    /// What is particular to a reshape.
+    pub(super) travel: Option<Travel>,
 }
 
 /// Why a pass waits until nothing is under way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Drain {
+pub(super) enum Drain {
     /// Others need the members.
     Yield,
     /// It is too fast.
@@ -97,6 +103,11 @@ impl Running {
         for _ in 0..DEPTH {
             windows.push(None, GFP_KERNEL)?;
         }
+        let moving = job.moving.clone().filter(|_| job.action == Action::Reshape);
+        let travel = match moving {
+            Some(moving) => Some(Travel::new(moving, DEPTH)?),
+            None => None,
+        };
         if let Some(bitmap) = &job.bitmap {
             bitmap.begin_pass(job.action);
         }
@@ -126,11 +137,12 @@ impl Running {
             moved: 0,
             failed: false,
             draining: None,
+            travel,
             job,
         })
     }
 
-    fn now(&self) -> Millis {
+    pub(super) fn now(&self) -> Millis {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0))
     }
 
@@ -150,10 +162,11 @@ impl Running {
         self.failed |= self.has_lost_a_member();
         let complete = !self.failed && self.next.at >= self.job.end;
         // What failed lies somewhere behind the last record.
-        let done = if self.failed {
-            self.checkpoint.recorded
-        } else {
-            self.next.at
+        let done = match &self.travel {
+            // Its requests end in order.
+            Some(travel) => travel.done(),
+            None if self.failed => self.checkpoint.recorded,
+            None => self.next.at,
         };
         self.tell_bitmap(done, complete);
         self.job.syncing.completed.store(done.get(), Relaxed);
@@ -216,14 +229,21 @@ impl Running {
             }
             Turn::Failed => self.failed = true,
         }
-        if let Some(window) = self.windows.get_mut(index).and_then(Option::take) {
-            if self.failed {
-                self.abort(&window);
-            }
-            self.in_flight = self.in_flight.saturating_sub(1);
-            let share = window.share.get();
-            self.job.syncing.in_flight.fetch_sub(share, Relaxed);
+        if self.arrive(index) {
+            return;
         }
+        if let Some(window) = self.release(index).filter(|_| self.failed) {
+            self.abort(&window);
+        }
+    }
+
+    /// Takes out a request that is over.
+    pub(super) fn release(&mut self, index: usize) -> Option<Window> {
+        let window = self.windows.get_mut(index).and_then(Option::take)?;
+        self.in_flight = self.in_flight.saturating_sub(1);
+        let share = window.share.get();
+        self.job.syncing.in_flight.fetch_sub(share, Relaxed);
+        Some(window)
     }
 
     /// Issues what can be.
@@ -255,6 +275,7 @@ impl Running {
         if let Some(slot) = self.windows.get_mut(index) {
             *slot = Some(window);
         }
+        self.depart(index);
         self.in_flight += 1;
         let in_flight = &self.job.syncing.in_flight;
         in_flight.fetch_add(share.get(), Relaxed);
@@ -349,7 +370,12 @@ impl Running {
             chunk: bitmap.map_or(Sectors::MAX, |bitmap| bitmap.chunk()),
         };
         loop {
-            match Mirror::upcoming(&live, &ahead, |at| self.ask(at)) {
+            let upcoming = if self.travel.is_some() {
+                self.upcoming_step(&live)?
+            } else {
+                Mirror::upcoming(&live, &ahead, |at| self.ask(at))
+            };
+            match upcoming {
                 Upcoming::Blocked(at) if self.in_flight == 0 => barrier::let_through(&live, at),
                 Upcoming::End => {
                     // The limit is not reached, or this would not be asked.
@@ -429,6 +455,7 @@ impl Running {
         match self.draining.take() {
             Some(Drain::Yield) => {}
             Some(Drain::Pause) => {
+                self.record_before_rest();
                 let syncing = &self.job.syncing;
                 let pause = msecs_to_jiffies(u32::try_from(Throttle::PAUSE_MS).unwrap_or(500));
                 syncing
@@ -444,13 +471,16 @@ impl Running {
     }
 
     /// Records how far the pass is.
-    fn record(&mut self) {
+    pub(super) fn record(&mut self) {
         if self.has_lost_a_member() {
             self.failed = true;
             return;
         }
         let now = self.now();
         let done = self.next.at;
+        if self.travel.is_some() {
+            return self.record_position(done, now);
+        }
         self.checkpoint.recorded = done;
         self.checkpoint.recorded_at = now;
         self.job.syncing.completed.store(done.get(), Relaxed);

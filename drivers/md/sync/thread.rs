@@ -4,11 +4,13 @@
 
 use super::{
     pass::{Ended, Job, Running},
+    travel,
     turns::Turns,
     Syncing,
 };
 use crate::{
     array::{config::Config, hotplug::QUIET, Array, Configuration},
+    bitmap::Backend,
     log::Text,
     personality::mirror::Mirror,
 };
@@ -25,11 +27,14 @@ use md_core::{
         clean::Change,
         member::{Event as MemberEvent, Member as MemberKind},
         pass::{Action, Pass},
-        sync::{Access, Env, Event, Neighbours, Recovery, Request, Reshape, Resync, Sync},
+        sync::{Access, Env, Event, Neighbours, Recovery, Request, Resync, Sync},
         Next,
     },
-    units::Sector,
+    units::{Sector, Sectors},
 };
+
+/// Where a reshape is, is recorded at least this often, as in C.
+pub(super) const RECORD_MS: u64 = 10_000;
 
 /// The work of the thread.
 pub(crate) struct Syncer {
@@ -108,12 +113,10 @@ impl Syncer {
             start,
             end,
             _ticket: ticket,
-            bitmap: config
-                .running
-                .as_ref()
-                .and_then(|running| running.bitmap.clone()),
+            bitmap: config.bitmap_for(pass.action),
             full: config.is_full(pass.action),
             layout,
+            moving: config.moving().cloned(),
         })
     }
 
@@ -126,7 +129,12 @@ impl Syncer {
         let reaping = self.syncing.step(Event::Ended);
         let succeeded = matches!(reaping, Ok(Sync::Active(pass)) if pass.succeeded());
         self.syncing.forget_range(job.action, succeeded);
-        if let Ok(mut config) = self.array.configure() {
+        let config = match job.action {
+            // Where it is, is recorded with I/O held back; and when it is done the level is put in its place.
+            Action::Reshape => self.array.reconfigure(),
+            _ => self.array.configure(),
+        };
+        if let Ok(mut config) = config {
             config.collect_pass(job, succeeded);
             // The bitmap may have something to forget, for which nobody else would wake the array's thread.
             config.wake_service();
@@ -198,7 +206,7 @@ impl Configuration<'_> {
             } else {
                 Access::ReadOnly
             },
-            reshape: Reshape::Unsupported,
+            reshape: self.reshape_env(),
             resync: self.resync_due(),
             recovery: if self.members.iter().any(|entry| rebuilding(&entry.state)) {
                 Recovery::Due
@@ -215,6 +223,9 @@ impl Configuration<'_> {
             MemberKind::Rebuilding { upto, .. } => Some(*upto),
             _ => None,
         };
+        if let (Action::Reshape, Some(moving)) = (pass.action, self.moving()) {
+            return travel::extent(moving);
+        }
         let start = match pass.action {
             // The bitmap says what is to be done, wherever it is.
             Action::Resync if self.has_bitmap() => Sector::ZERO,
@@ -233,6 +244,12 @@ impl Configuration<'_> {
             .and_then(|running| running.mirror.as_ref());
         let end = layout.map_or(Sector::ZERO, |layout| Mirror::extent(layout, pass.action));
         (start.min(end), end)
+    }
+
+    /// The bitmap that a pass goes by. What one says of the array is as true of its copies elsewhere.
+    fn bitmap_for(&self, action: Action) -> Option<Arc<dyn Backend>> {
+        let bitmap = self.running.as_ref()?.bitmap.clone();
+        bitmap.filter(|_| action != Action::Reshape)
     }
 
     fn has_bitmap(&self) -> bool {
@@ -267,6 +284,7 @@ impl Configuration<'_> {
                 self.set_resync_start(done);
             }
             Action::Recover => self.advance_members(done),
+            Action::Reshape => self.note_position(),
             _ => return,
         }
         if self.due == Change::None {
@@ -290,6 +308,9 @@ impl Configuration<'_> {
     fn collect_pass(&mut self, job: &Job, succeeded: bool) {
         if !succeeded {
             self.note_progress(job.action, job.syncing.completed());
+            if job.action == Action::Reshape {
+                self.note_halt(Sectors::new(job.start.get()), job.syncing.machine());
+            }
         } else {
             match job.action {
                 Action::Resync | Action::Repair => {
@@ -300,7 +321,8 @@ impl Configuration<'_> {
                     self.activate_members();
                     job.syncing.notify_degraded();
                 }
-                Action::Check | Action::LazyRecover | Action::Reshape => {}
+                Action::Reshape => self.finish_reshape(),
+                Action::Check | Action::LazyRecover => {}
             }
         }
         self.due = Change::Devices;

@@ -140,16 +140,12 @@ fn new_offset_show(this: This<'_>, page: &mut Page<'_>) -> Result {
     configured(this, |entry, _| line(page, entry.data.new_offset))
 }
 
-/// Only a level that can be reshaped can use another offset.
+/// Where a reshape is to move the data.
 fn new_offset_store(this: This<'_>, text: &[u8]) -> Result {
     let offset = parse_sector(text).map_err(|_| EINVAL)?;
-    configured(this, |entry, _| {
-        if offset == entry.data.offset {
-            Ok(())
-        } else {
-            Err(EINVAL)
-        }
-    })
+    let mut config = this.array.configure()?;
+    let index = config.position(&this)?;
+    this.array.plan_offset(&mut config, index, offset)
 }
 
 static SIZE: Attribute<Member> = writable(c"size", size_show, size_store);

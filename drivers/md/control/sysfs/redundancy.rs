@@ -20,7 +20,7 @@ use kernel_ext::{
 use md_core::{
     state::{
         admit::Held,
-        sync::{Event, Sync},
+        sync::{Event, Reshape, Sync},
     },
     units::{BitmapChunk, Sector},
     words::{
@@ -81,10 +81,14 @@ fn sync_action_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 /// `EBUSY` while something runs, but for `idle` and `frozen`, which wait until it has stopped.
 fn sync_action_store(this: This<'_>, text: &[u8]) -> Result {
     let word = SyncAction::parse(text).or_errno()?;
+    if word == SyncAction::Reshape {
+        start_reshape(&this)?;
+    }
     let syncing = syncing(&this)?;
     {
         let mut config = this.configure()?;
         config.thaw();
+        config.reshape_tries = 0;
         syncing.set_env(config.sync_env());
     }
     syncing.step(Event::Write(word)).or_errno()?;
@@ -93,6 +97,17 @@ fn sync_action_store(this: This<'_>, text: &[u8]) -> Result {
     }
     this.configure()?.wake_syncer();
     Ok(())
+}
+
+/// Begins a reshape where none is under way. `EINVAL` for an array that cannot be reshaped.
+fn start_reshape(this: &Array) -> Result {
+    let mut config = this.reconfigure()?;
+    config.thaw();
+    match config.reshape_env() {
+        Reshape::Possible => this.start_reshape(&mut config),
+        Reshape::Ready | Reshape::Stuck => Ok(()),
+        Reshape::Unsupported => Err(EINVAL),
+    }
 }
 
 static LAST_SYNC_ACTION: Attribute<Array> = readable(c"last_sync_action", |this, page| {

@@ -6,6 +6,7 @@ use super::{line, writable};
 use crate::{
     array::{
         config::{Config, Shape},
+        reshape::ShapeChange,
         Array,
     },
     error::OrErrno,
@@ -33,7 +34,9 @@ fn layout_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 fn layout_store(this: This<'_>, text: &[u8]) -> Result {
     let layout = parse_layout(text).or_errno()?;
     let mut config = this.configure()?;
-    config.refuse_running()?;
+    if config.running.is_some() {
+        return this.plan_shape(&mut config, ShapeChange::Layout(layout));
+    }
     let changes_now = !config.is_reshaping();
     config.layout.set(layout, changes_now);
     config.layout_known = true;
@@ -58,7 +61,9 @@ fn chunk_size_store(this: This<'_>, text: &[u8]) -> Result {
     let bytes = parse_u64(text, Radix::Decimal).or_errno()?;
     let sectors = u32::try_from(bytes >> SECTOR_SHIFT).map_err(|_| EINVAL)?;
     let mut config = this.configure()?;
-    config.refuse_running()?;
+    if config.running.is_some() {
+        return this.plan_shape(&mut config, ShapeChange::Chunk(sectors));
+    }
     let changes_now = !config.is_reshaping();
     config.chunk.set(sectors, changes_now);
     Ok(())
@@ -203,7 +208,7 @@ fn reshape_direction_store(this: This<'_>, text: &[u8]) -> Result {
     if config.reshape_direction == direction {
         return Ok(());
     }
-    if config.delta_disks != 0 {
+    if config.delta_disks != 0 || config.moving().is_some() {
         return Err(EBUSY);
     }
     if config.is_v0() {

@@ -165,6 +165,11 @@ impl Pass {
         }
     }
 
+    /// Whether it has stopped before its end, though nobody said that it should.
+    pub const fn was_interrupted(&self) -> bool {
+        matches!(self.stop, Some(Stop::Interrupted))
+    }
+
     /// Whether the pass did all it set out to do, so that members it rebuilt may go into service.
     pub const fn succeeded(&self) -> bool {
         matches!((self.phase, self.stop), (Phase::Reaping, None))

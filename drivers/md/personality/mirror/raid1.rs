@@ -34,6 +34,6 @@ pub(super) fn choose<'a>(
     order: ReadOrder,
     copies: Walk<'a>,
 ) -> Option<Choice<Located<'a>>> {
-    let candidates = copies.filter_map(|copy| copy.seat.candidate(copy.at, length));
+    let candidates = copies.filter_map(|copy| copy.candidate(length));
     choose_raid1(length, order, candidates)
 }

@@ -2,14 +2,18 @@
 
 //! What is particular to raid10 in the mirror engine.
 
-use super::{seat::Seat, walk::Located, Layout, Mirror};
-use crate::{log::Text, personality::Shape};
-use kernel::prelude::*;
+use super::{moving::Moving, seat::Seat, walk::Located, Mirror};
+use crate::{
+    log::Text,
+    personality::{Reshaping, Shape},
+};
+use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{alloc::page::PAGE_SECTORS, block::limits::Limits};
 use md_core::{
     layout::{
         chunk::{ChunkSize, MemberCount, PowerOfTwoChunk},
         mirror::{FarSpread, Placement, Raid10, Raid10Layout},
+        reshape::Part,
     },
     mirror::balance::{choose_raid10, prefer_replacement, Choice, Copies, ReadOrder},
     units::{Sector, Sectors, SECTOR_SHIFT},
@@ -17,21 +21,47 @@ use md_core::{
 };
 
 /// `EINVAL` for a shape that cannot be.
-pub(super) fn layout(array: &str, shape: &Shape) -> Result<Layout> {
+pub(super) fn layout(array: &str, shape: &Shape) -> Result<Raid10> {
+    let word = shape.layout.unwrap_or(Raid10Layout::DEFAULT_WORD);
+    geometry_of(
+        array,
+        word,
+        shape.chunk,
+        shape.raid_disks,
+        shape.member_size,
+    )
+}
+
+/// A geometry of members that have so many sectors each. `EINVAL` for one that cannot be.
+pub(crate) fn geometry_of(
+    array: &str,
+    word: u32,
+    chunk: Sectors,
+    slots: u16,
+    member_size: Sectors,
+) -> Result<Raid10> {
     let bad = |what: &dyn core::fmt::Display| {
         pr_warn!("{array}: {}\n", Text(what));
         EINVAL
     };
-    let members = MemberCount::new(shape.raid_disks).ok_or(EINVAL)?;
-    let word = shape.layout.unwrap_or(Raid10Layout::DEFAULT_WORD);
+    let members = MemberCount::new(slots).ok_or(EINVAL)?;
     let layout = Raid10Layout::parse(word).map_err(|why| bad(&why))?;
     let page = Sectors::new(u64::from(PAGE_SECTORS));
-    let chunk = u32::try_from(shape.chunk.get()).map_err(|_| EINVAL)?;
+    let chunk = u32::try_from(chunk.get()).map_err(|_| EINVAL)?;
     let chunk = ChunkSize::new(chunk)
         .and_then(|chunk| PowerOfTwoChunk::new(chunk, page))
         .map_err(|why| bad(&why))?;
-    let raid10 = Raid10::new(layout, chunk, members, shape.member_size).map_err(|why| bad(&why))?;
-    Ok(Layout::Raid10(raid10))
+    Raid10::new(layout, chunk, members, member_size).map_err(|why| bad(&why))
+}
+
+/// The reshape that the array is in. `EINVAL` for one that cannot go on.
+pub(super) fn moving(array: &str, reshaping: &Reshaping) -> Result<Arc<Moving>> {
+    let Reshaping { reshape, position } = reshaping;
+    let position = reshape.resume(*position).map_err(|why| {
+        pr_warn!("{array}: {}\n", Text(why));
+        EINVAL
+    })?;
+    Moving::new(*reshape, position)
 }
 
 /// Chunks and stripes are what I/O had best be made of.
@@ -63,20 +93,25 @@ pub(super) fn geometry(raid10: &Raid10) -> Raid10Geometry {
 /// The copy to read, in the order of the layout.
 pub(super) fn choose<'a>(
     mirror: &'a Mirror,
-    raid10: &Raid10,
-    length: Sectors,
+    part: &Part<'_>,
     order: ReadOrder,
     start: Sector,
 ) -> Option<Choice<Located<'a>>> {
-    let layout = raid10.layout();
+    let layout = part.layout.layout();
     let spread = match (layout.near(), layout.far()) {
         (_, 1) => Copies::Near,
         (1, _) => Copies::Far,
         _ => Copies::NearAndFar,
     };
-    let candidates = raid10.copies(start).ok()?.filter_map(|copy| {
+    let copies = part.layout.copies(start).ok()?;
+    let (length, geometry) = (part.length.min(copies.run()), part.geometry);
+    let candidates = copies.filter_map(|copy| {
         let [main, replacement] = mirror.seats_of(copy.slot);
-        let candidate = |seat: Option<&'a Seat>| seat?.candidate(copy.sector, length);
+        let candidate = |seat: Option<&'a Seat>| {
+            let seat = seat?;
+            let at = seat.at(copy.sector, geometry);
+            Located { seat, at, geometry }.candidate(length)
+        };
         prefer_replacement(length, candidate(main), candidate(replacement))
     });
     choose_raid10(length, order, spread, candidates)

@@ -26,6 +26,7 @@ use kernel_ext::{
     sync::gated::Entered,
 };
 use md_core::{
+    layout::reshape::Geometry,
     mirror::{
         balance::{read_order, Choice, ReadOrder, RemoteResync},
         retry::{after_read, on_read_error, Access, AfterRead, Ending, OnReadError, Others},
@@ -44,6 +45,8 @@ pub(crate) struct Read {
     first: Place,
     /// The copy that is read now.
     now: Place,
+    /// Where its copies are, whatever a reshape does meanwhile.
+    geometry: Geometry,
 }
 
 impl Request for Read {
@@ -120,7 +123,7 @@ impl Read {
 
     /// The copy to try after the present one has failed, if any is left.
     fn next_copy<'a>(&self, mirror: &'a Mirror) -> Option<Located<'a>> {
-        let (copies, _) = mirror.copies(self.start, self.length)?;
+        let (copies, _) = mirror.copies_in(self.geometry, self.start, self.length)?;
         // Those behind the present one, around, up to the first that was tried.
         let behind = copies
             .clone()
@@ -134,7 +137,7 @@ impl Read {
     fn has_others(&self) -> bool {
         let copies = self
             .mirror()
-            .and_then(|mirror| mirror.copies(self.start, self.length));
+            .and_then(|mirror| mirror.copies_in(self.geometry, self.start, self.length));
         copies.is_some_and(|(mut copies, _)| {
             copies.any(|copy| copy.seat.place != self.now && copy.is_valid(self.length))
         })
@@ -251,6 +254,7 @@ impl Mirror {
             length,
             first: copy.seat.place,
             now: copy.seat.place,
+            geometry: copy.geometry,
         };
         send(room.fan(bio, read), copy, fail_fast);
     }

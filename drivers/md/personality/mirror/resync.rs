@@ -5,15 +5,8 @@
 //! The thread of the pass does all the thinking. What the devices do arrives in a list, from interrupts; a request
 //! holds its place in the array ([`ResyncPass`]) from before its first read until after its last write.
 
-use super::{
-    barrier::{self, ResyncPass},
-    walk::Located,
-    Layout, Mirror,
-};
-use crate::{
-    array::live::Live,
-    member::{Health, Member},
-};
+use super::{ahead::Part, barrier::ResyncPass, walk::Located, Side};
+use crate::{array::live::Live, member::Member};
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     alloc::page::{Pages, PAGE_SECTORS},
@@ -26,16 +19,12 @@ use kernel_ext::{
     sync::gated::Entered,
 };
 use md_core::{
-    bitmap::SyncAnswer,
-    layout::mirror::Placement,
-    mirror::route::{array_piece, member_piece, Bounds, Cursor, Piece, Route},
     state::{member::Place, pass::Action},
     units::{Sector, SectorRange, Sectors},
-    words::mdstat::Reads,
 };
 
 /// Sectors of the longest request, 64 KiB. What differs is counted by the request.
-const WINDOW: u32 = 128;
+pub(super) const WINDOW: u32 = 128;
 
 /// What the devices have done.
 pub(crate) type Done = Parked<CompletedBio<Step>>;
@@ -79,13 +68,16 @@ pub(crate) enum Mode {
     Compare,
     /// Compares, and writes over what differs.
     Mend,
+    /// Writes one copy of the previous geometry over all copies of the new one.
+    Move,
 }
 
 impl Mode {
     pub(crate) fn of(action: Action) -> Self {
         match action {
             Action::Resync => Self::CopyToAll,
-            Action::Recover | Action::LazyRecover | Action::Reshape => Self::CopyToNew,
+            Action::Recover | Action::LazyRecover => Self::CopyToNew,
+            Action::Reshape => Self::Move,
             Action::Check => Self::Compare,
             Action::Repair => Self::Mend,
         }
@@ -93,6 +85,14 @@ impl Mode {
 
     const fn compares(self) -> bool {
         matches!(self, Self::Compare | Self::Mend)
+    }
+
+    /// The geometry that it writes; all read the previous one, which is the only one but in a reshape.
+    pub(super) const fn writes(self) -> Side {
+        match self {
+            Self::Move => Side::New,
+            _ => Side::Previous,
+        }
     }
 }
 
@@ -137,6 +137,8 @@ pub(crate) struct Window {
     unread: KVec<Place>,
     /// What differed.
     found: Sectors,
+    /// Copies that were written and can be read.
+    good: u32,
     /// Something could not be read or written: it fails when nothing of it is under way any more.
     spoiled: bool,
 }
@@ -208,6 +210,7 @@ impl Window {
             copies: KVec::new(),
             unread: KVec::new(),
             found: Sectors::ZERO,
+            good: 0,
             spoiled: false,
         }
     }
@@ -294,7 +297,7 @@ impl Window {
         let step = bio.value();
         let (place, to) = (step.place, step.to);
         if to == Direction::Write {
-            self.written(place, status.is_ok());
+            self.written(engine.mode, place, status.is_ok());
         }
         drop(bio);
         match (to, status.is_ok()) {
@@ -312,22 +315,24 @@ impl Window {
     }
 
     /// A copy was written, or was not: then it does not hold what it should, which is recorded.
-    fn written(&self, place: Place, well: bool) {
+    fn written(&mut self, mode: Mode, place: Place, well: bool) {
         let (live, length) = (self.pass.live(), self.length());
         let mirror = live.personality().mirror();
         let mut copies = mirror
             .into_iter()
-            .flat_map(|mirror| mirror.copies_of(self.start, length));
+            .flat_map(|mirror| mirror.located(mode.writes(), self.start, length));
         let copy = copies.find(|copy| copy.seat.place == place);
         let Some(copy) = copy else {
             return;
         };
+        let is_good = well && copy.seat.member.valid_below() == Sector::MAX;
         if !well {
             copy.seat.member.mark_write_error();
             copy.lose(length, live);
         } else if copy.seat.heal(copy.at, length) {
             live.wake_thread();
         }
+        self.good = self.good.saturating_add(u32::from(is_good));
     }
 
     /// Keeps what was read. Without memory for that the copy is left out, as if it could not be read.
@@ -349,6 +354,8 @@ impl Window {
                 self.stage = Stage::Reading(left.saturating_sub(1));
                 Turn::Waits
             }
+            // What no member has the previous geometry still has.
+            Stage::Writing(1) if engine.mode == Mode::Move && self.good == 0 => Turn::Failed,
             Stage::Writing(1) => self.result(),
             Stage::Writing(left) => {
                 self.stage = Stage::Writing(left.saturating_sub(1));
@@ -380,7 +387,7 @@ impl Window {
         let (start, length) = (self.start, self.length());
         let mode = engine.mode;
         let is_target = |copy: &Located<'_>| match mode {
-            Mode::CopyToAll => true,
+            Mode::CopyToAll | Mode::Move => true,
             Mode::CopyToNew => match self.target {
                 Some(place) => copy.seat.place == place,
                 None => copy.seat.member.valid_below() < copy.at.saturating_add(length),
@@ -389,11 +396,11 @@ impl Window {
             Mode::Mend => differs(*copy),
         };
         let differing = mirror
-            .targets(start, length, from)
+            .targets(mode, start, length, from)
             .filter(|copy| differs(*copy));
         let differing = differing.fold(0_u64, |count, _| count.saturating_add(1));
         let (mut writes, mut unwritten) = (0, false);
-        for copy in mirror.targets(start, length, from).filter(is_target) {
+        for copy in mirror.targets(mode, start, length, from).filter(is_target) {
             match engine.write(self, copy, pages.clone()) {
                 Ok(()) => writes += 1,
                 Err(_) => unwritten = true,
@@ -420,157 +427,4 @@ impl Window {
 fn same(one: &Pages, other: &Pages) -> bool {
     let mut pages = one.iter().zip(other.iter());
     pages.all(|(one, other)| one[..] == other[..])
-}
-
-/// What a pass does next, and may begin as soon as the writes there have ended.
-pub(crate) struct Part {
-    pass: ResyncPass,
-    array: Sector,
-    sectors: u32,
-    target: Option<Place>,
-    share: Sectors,
-}
-
-/// Where a pass is, and how it may go on.
-pub(crate) struct Ahead {
-    /// What the pass is.
-    pub(crate) action: Action,
-    /// Where it is.
-    pub(crate) cursor: Cursor,
-    /// Where it ends, or is to pause.
-    pub(crate) limit: Sector,
-    /// The chunk of the bitmap: no request is in two. `Sectors::MAX` without one.
-    pub(crate) chunk: Sectors,
-}
-
-/// What is next in a pass.
-pub(crate) enum Upcoming {
-    /// This; the pass is there then.
-    Part(Part, Cursor),
-    /// Nothing up to there.
-    Skip(Cursor),
-    /// Others write there, and must be let through first.
-    Blocked(Sector),
-    /// The end.
-    End,
-}
-
-impl Mirror {
-    /// What a pass goes over.
-    pub(crate) fn route(layout: &Layout, action: Action) -> Route {
-        match (layout, action) {
-            (Layout::Raid10(_), Action::Recover) => Route::Members,
-            _ => Route::Array,
-        }
-    }
-
-    /// What comes next in a pass; `ask` knows what is to be done of the array.
-    pub(crate) fn upcoming(
-        live: &Entered<Live>,
-        ahead: &Ahead,
-        ask: impl FnMut(Sector) -> SyncAnswer,
-    ) -> Upcoming {
-        let Some(mirror) = live.personality().mirror() else {
-            return Upcoming::End;
-        };
-        let bounds = Bounds {
-            limit: ahead.limit,
-            most: Sectors::new(u64::from(WINDOW)),
-            unit: Sectors::new(u64::from(barrier::UNIT)).min(ahead.chunk),
-        };
-        let (layout, cursor) = (&mirror.layout, ahead.cursor);
-        let piece = match Self::route(layout, ahead.action) {
-            Route::Array => array_piece(layout, cursor, &bounds, ask),
-            Route::Members => member_piece(layout, mirror.filling(), cursor, &bounds, ask),
-        };
-        let (array, length, target, next) = match piece {
-            Piece::Do {
-                array,
-                length,
-                target,
-                next,
-            } => (array, length, target, next),
-            Piece::Skip { next } => return Upcoming::Skip(next),
-            Piece::End => return Upcoming::End,
-        };
-        if !mirror.has_work(Mode::of(ahead.action), array, length, target) {
-            // What no member of a raid1 has to give or to get here, none has further on.
-            let behind = match layout {
-                Layout::Raid1(_) => Cursor::new(ahead.limit),
-                Layout::Raid10(_) => next,
-            };
-            return Upcoming::Skip(behind);
-        }
-        let Some(pass) = ResyncPass::announce(live, array) else {
-            return Upcoming::Blocked(array);
-        };
-        let part = Part {
-            pass,
-            array,
-            // It is at most a window.
-            sectors: u32::try_from(length.get()).unwrap_or(WINDOW),
-            target,
-            share: cursor.counts(length),
-        };
-        Upcoming::Part(part, next)
-    }
-
-    /// Whether a pass has copies to write, or to compare, in a piece: members may have failed since it began.
-    fn has_work(&self, mode: Mode, start: Sector, length: Sectors, target: Option<Place>) -> bool {
-        let mut working = self
-            .copies_of(start, length)
-            .filter(|copy| copy.seat.member.health() == Health::Working);
-        match (mode, target) {
-            (Mode::CopyToNew, Some(place)) => working.any(|copy| copy.seat.place == place),
-            (Mode::CopyToNew, None) => working.any(|copy| !copy.is_valid(length)),
-            (Mode::CopyToAll | Mode::Compare | Mode::Mend, _) => working.nth(1).is_some(),
-        }
-    }
-
-    /// How far a pass goes, in the sectors it goes over.
-    pub(crate) fn extent(layout: &Layout, action: Action) -> Sector {
-        let length = match action {
-            Action::Recover => layout.member_size(),
-            _ => layout.array_size(),
-        };
-        Sector::new(length.get())
-    }
-
-    /// How many members have failed and still have their places.
-    pub(crate) fn members_lost(&self) -> usize {
-        let failed = |seat: &&super::seat::Seat| seat.member.health() != Health::Working;
-        self.seats().filter(failed).count()
-    }
-
-    /// The members that are being filled. One that failed stays among them until it has left.
-    fn filling(&self) -> impl Iterator<Item = Place> + Clone + '_ {
-        self.seats()
-            .filter(|seat| seat.member.valid_below() != Sector::MAX)
-            .map(|seat| seat.place)
-    }
-
-    /// The copies that a pass could read, in order: those read like any other first.
-    pub(super) fn sources(
-        &self,
-        start: Sector,
-        length: Sectors,
-    ) -> impl Iterator<Item = Located<'_>> {
-        let with = move |reads: Reads| {
-            self.copies_of(start, length)
-                .filter(move |copy| copy.seat.member.reads() == reads)
-        };
-        Iterator::chain(with(Reads::Normal), with(Reads::WriteMostly))
-    }
-
-    /// The other copies of what was read from one.
-    fn targets(
-        &self,
-        start: Sector,
-        length: Sectors,
-        from: Place,
-    ) -> impl Iterator<Item = Located<'_>> {
-        self.copies_of(start, length)
-            .filter(move |copy| copy.seat.place != from)
-            .filter(|copy| copy.seat.member.health() == Health::Working)
-    }
 }

@@ -56,12 +56,16 @@ impl Window {
         let is_target = |copy: &Located<'_>| match self.target {
             _ if copy.seat.member.health() != Health::Working => false,
             Some(place) => copy.seat.place == place,
-            None => mode == Mode::CopyToAll || !copy.is_valid(length),
+            None => matches!(mode, Mode::CopyToAll | Mode::Move) || !copy.is_valid(length),
         };
-        let (copies, _) = mirror.copies(range.start(), length)?;
+        // The previous geometry still has what nobody takes in the new one.
+        let mut is_kept = mode != Mode::Move || source.is_none();
+        let copies = mirror.located(mode.writes(), range.start(), length);
         for copy in copies.filter(is_target) {
-            let is_source = source.is_some_and(|source| source.seat.place == copy.seat.place);
+            let is_source = mode != Mode::Move
+                && source.is_some_and(|source| source.seat.place == copy.seat.place);
             if is_source || (source.is_some() && copy.write(page, part)) {
+                is_kept = true;
                 if copy.seat.heal(copy.at, length) {
                     self.pass().live().wake_thread();
                 }
@@ -71,6 +75,6 @@ impl Window {
             copy.seat.member.note_bad(bad).ok()?;
             self.pass().live().wake_thread();
         }
-        Some(())
+        is_kept.then_some(())
     }
 }

@@ -14,6 +14,7 @@ use kernel::sync::{
 };
 use kernel_ext::block::bdev::{BlockDevice, Target};
 use md_core::{
+    layout::reshape::Geometry,
     mirror::{
         balance::{Candidate, Media, Stream},
         write::{BadBlocks, Gate, Target as WriteTarget},
@@ -26,7 +27,13 @@ use md_core::{
 pub(crate) struct Seat {
     pub(super) member: Arc<Member>,
     pub(super) place: Place,
+    /// Where its data begins: in a reshape the first of the two places it has. Sectors of its data are counted from
+    /// there.
     offset: Sector,
+    /// From there to the data of the previous geometry; nothing but in a reshape.
+    to_previous: Sectors,
+    /// The same for the new geometry.
+    to_new: Sectors,
     media: Media,
     in_flight: Atomic<u32>,
     /// Where its last read ended.
@@ -36,7 +43,16 @@ pub(crate) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn new(seated: Seated) -> Self {
+    /// A member whose data has one place, or two while the array is `moving`.
+    pub(super) fn new(seated: Seated, moving: bool) -> Self {
+        let new_offset = if moving {
+            seated.new_offset
+        } else {
+            seated.offset
+        };
+        let offset = seated.offset.min(new_offset);
+        let from_offset = |to: Sector| to.distance_from(offset).unwrap_or(Sectors::ZERO);
+        let (to_previous, to_new) = (from_offset(seated.offset), from_offset(new_offset));
         seated.member.set_valid_below(seated.valid_below);
         let device = seated.member.device();
         let media = if device.is_rotational() {
@@ -50,12 +66,23 @@ impl Seat {
         Self {
             media,
             place: seated.place,
-            offset: seated.offset,
+            offset,
+            to_previous,
+            to_new,
             in_flight: Atomic::new(0),
             head: Atomic::new(0),
             stream: Atomic::new(u64::MAX),
             member: seated.member,
         }
+    }
+
+    /// The sector of its data that a layout of this geometry means.
+    #[inline]
+    pub(super) fn at(&self, sector: Sector, geometry: Geometry) -> Sector {
+        sector.saturating_add(match geometry {
+            Geometry::Previous => self.to_previous,
+            Geometry::New => self.to_new,
+        })
     }
 
     /// Where a sector of its data lies on the device.
@@ -85,28 +112,6 @@ impl Seat {
             Known::Recorded(bad) => Known::Recorded(in_data(bad)),
             Known::Unrecorded(bad) => Known::Unrecorded(in_data(bad)),
         }
-    }
-
-    /// The copy of its member that begins at `at`, as one to be read; `None` when the member has failed.
-    #[inline]
-    pub(super) fn candidate(&self, at: Sector, length: Sectors) -> Option<Candidate<Located<'_>>> {
-        if self.member.health() != Health::Working {
-            return None;
-        }
-        Some(Candidate {
-            copy: Located { seat: self, at },
-            start: at,
-            valid_below: self.member.valid_below(),
-            bad: match self.known(at, length) {
-                Known::Good => None,
-                Known::Recorded(bad) | Known::Unrecorded(bad) => Some(bad),
-            },
-            reads: self.member.reads(),
-            media: self.media,
-            in_flight: self.in_flight.load(Relaxed),
-            head: Sector::new(self.head.load(Relaxed)),
-            stream: self.stream(),
-        })
     }
 
     #[inline]
@@ -216,6 +221,31 @@ impl Seat {
     #[inline]
     pub(super) fn read_ends(&self) {
         self.in_flight.fetch_sub(1, Relaxed);
+    }
+}
+
+impl<'a> Located<'a> {
+    /// The same as one to be read; `None` when its member has failed.
+    #[inline]
+    pub(super) fn candidate(self, length: Sectors) -> Option<Candidate<Self>> {
+        let Located { seat, at, .. } = self;
+        if seat.member.health() != Health::Working {
+            return None;
+        }
+        Some(Candidate {
+            copy: self,
+            start: at,
+            valid_below: seat.member.valid_below(),
+            bad: match seat.known(at, length) {
+                Known::Good => None,
+                Known::Recorded(bad) | Known::Unrecorded(bad) => Some(bad),
+            },
+            reads: seat.member.reads(),
+            media: seat.media,
+            in_flight: seat.in_flight.load(Relaxed),
+            head: Sector::new(seat.head.load(Relaxed)),
+            stream: seat.stream(),
+        })
     }
 }
 

@@ -6,7 +6,7 @@ use super::seat::Seat;
 use crate::member::{bad_blocks::Known, Health};
 use core::slice;
 use md_core::{
-    layout::mirror::Copies,
+    layout::{mirror::Copies, reshape::Geometry},
     units::{Sector, Sectors},
 };
 
@@ -17,6 +17,8 @@ pub(super) struct Located<'a> {
     pub(super) seat: &'a Seat,
     /// Where it begins in the member's data.
     pub(super) at: Sector,
+    /// The geometry that puts it there.
+    pub(super) geometry: Geometry,
 }
 
 impl Located<'_> {
@@ -55,6 +57,8 @@ pub(super) enum Walk<'a> {
         replacements: Option<Copies>,
         /// All seats, main members first.
         seats: &'a [Option<Seat>],
+        /// The geometry that is walked.
+        geometry: Geometry,
     },
 }
 
@@ -64,20 +68,27 @@ impl<'a> Iterator for Walk<'a> {
     #[inline]
     fn next(&mut self) -> Option<Located<'a>> {
         match self {
-            Self::Same { seats, at } => {
-                seats.find_map(|seat| seat.as_ref().map(|seat| Located { seat, at: *at }))
-            }
+            Self::Same { seats, at } => seats.find_map(|seat| {
+                seat.as_ref().map(|seat| Located {
+                    seat,
+                    at: *at,
+                    geometry: Geometry::Previous,
+                })
+            }),
             Self::Spread {
                 mains,
                 replacements,
                 seats,
+                geometry,
             } => {
+                let geometry = *geometry;
                 let located = |copy: md_core::layout::MemberSector, from: usize| {
                     let index = from + usize::from(copy.slot.get());
                     let seat = seats.get(index)?.as_ref()?;
                     Some(Located {
                         seat,
-                        at: copy.sector,
+                        at: seat.at(copy.sector, geometry),
+                        geometry,
                     })
                 };
                 mains.find_map(|copy| located(copy, 0)).or_else(|| {

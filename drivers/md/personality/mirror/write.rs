@@ -18,6 +18,7 @@ use super::{
     super::single::fit,
     barrier::WritePass,
     marking::Marking,
+    moving::{Moving, Postponed},
     read::{ending, sent_fail_fast},
     seat::{Copy, Seat},
     serial::{Serial, Ticket},
@@ -31,7 +32,10 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::atomic::{Atomic, Relaxed},
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Arc,
+    },
 };
 use kernel_ext::{
     alloc::mempool::Wait,
@@ -255,11 +259,40 @@ impl Write {
 impl Mirror {
     /// Serves a write or a discard that is counted as `writing`. May sleep if it may wait.
     pub(super) fn write(&self, live: &Entered<Live>, bio: Bio, writing: Writing) {
-        let (start, wait) = (Sector::new(bio.sector()), bio.wait());
-        let pass = match WritePass::enter(live, start, wait) {
+        match WritePass::enter(live, Sector::new(bio.sector()), bio.wait()) {
+            Ok(pass) => self.write_in(live, bio, writing, pass),
+            Err(error) => bio.end(refusal(error)),
+        }
+    }
+
+    /// The same while the array is reshaped; whole stripes are not discarded at once then. The write comes back
+    /// that has to wait until the reshape has recorded how far it is.
+    pub(super) fn write_moving(
+        &self,
+        live: &Entered<Live>,
+        bio: Bio,
+        writing: Writing,
+        moving: &Arc<Moving>,
+    ) -> Option<Postponed> {
+        let pass = match WritePass::enter(live, Sector::new(bio.sector()), bio.wait()) {
             Ok(pass) => pass,
-            Err(error) => return bio.end(refusal(error)),
+            Err(error) => {
+                bio.end(refusal(error));
+                return None;
+            }
         };
+        // In the bucket: here the position does not pass any more.
+        match Self::admit(moving, live, bio) {
+            Ok(bio) => {
+                self.write_in(live, bio, writing, pass);
+                None
+            }
+            Err(postponed) => Some(postponed),
+        }
+    }
+
+    fn write_in(&self, live: &Entered<Live>, bio: Bio, writing: Writing, pass: WritePass) {
+        let (start, wait) = (Sector::new(bio.sector()), bio.wait());
         let plan = self.plan(live, &bio);
         let length = match plan {
             Planned::Write(length, _) | Planned::Fail(length) => length,

@@ -119,15 +119,30 @@ impl Raid10Reshape {
         slack: Sectors,
         array_size: Sectors,
     ) -> Result<Self, Raid10ReshapeError> {
-        check_shape(&previous, &new)?;
-        if new.chunk().size().round_down(array_size) != array_size {
-            return Err(Raid10ReshapeError::ChunkDoesNotDivideArray);
-        }
+        Self::check(&previous, &new, array_size)?;
         let this = Self::under_way(previous, new, direction, slack)?;
         if this.common_size < array_size {
             return Err(Raid10ReshapeError::ArrayTooLarge);
         }
         Ok(this)
+    }
+
+    /// Whether a reshape of an array that presents `array_size` sectors could be, wherever its data is to go.
+    ///
+    /// # Errors
+    ///
+    /// [`Raid10ReshapeError::HasSections`], [`Raid10ReshapeError::CopiesChange`],
+    /// [`Raid10ReshapeError::ChunkDoesNotDivideArray`].
+    pub fn check(
+        previous: &Raid10,
+        new: &Raid10,
+        array_size: Sectors,
+    ) -> Result<(), Raid10ReshapeError> {
+        check_shape(previous, new)?;
+        if new.chunk().size().round_down(array_size) != array_size {
+            return Err(Raid10ReshapeError::ChunkDoesNotDivideArray);
+        }
+        Ok(())
     }
 
     /// A reshape that superblocks say is under way.

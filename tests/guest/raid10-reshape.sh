@@ -1,0 +1,172 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+# vm: --smp 2 --disk a:24M --disk b:24M --disk c:24M --disk d:24M --disk e:24M --timeout 1200
+#
+# A raid10 is reshaped while it is written and read: more and fewer members, another chunk, near to offset copies; each
+# is stopped half-way and goes on when the array is assembled. What cannot be done is refused, and changes nothing.
+set -euo pipefail
+# shellcheck source=tests/lib/guest.sh
+source "$(dirname "$0")/../lib/guest.sh"
+
+put N $MD_PARAMS/legacy_async_del_gendisk
+MD=/sys/block/md0/md
+DISKS=(/dev/vda /dev/vdb /dev/vdc /dev/vdd /dev/vde)
+
+# copies MEMBER...: that each copy of each chunk is where the format says, on these members.
+copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "copies differ from the array"; }
+
+# load KIB: writes and reads the first KIB of the array, and keeps what is to be there in /tmp/want, until told to end.
+load() {
+	rm -f /tmp/end
+	python3 - "$1" <<-'PYTHON' >/tmp/load 2>&1 &
+		import mmap, os, random, sys
+		array = os.open("/dev/md0", os.O_RDWR | os.O_DIRECT)
+		want = os.open("/tmp/want", os.O_RDWR)
+		blocks, count = int(sys.argv[1]) // 4, 0
+		buffer = mmap.mmap(-1, 65536)
+		while not os.path.exists("/tmp/end"):
+		    length = random.choice((1, 1, 2, 5, 16)) * 4096
+		    at = random.randrange(blocks - length // 4096) * 4096
+		    view = memoryview(buffer)[:length]
+		    if random.random() < 0.5:
+		        data = os.urandom(length)
+		        view[:] = data
+		        assert os.pwritev(array, [view], at) == length
+		        os.pwrite(want, data, at)
+		    else:
+		        assert os.preadv(array, [view], at) == length
+		        assert bytes(view) == os.pread(want, length, at), f"read {length} at {at}"
+		    count += 1
+		print(f"{count} requests")
+	PYTHON
+	LOAD=$!
+}
+
+# unload: the load has found nothing wrong.
+unload() {
+	touch /tmp/end
+	wait "$LOAD" || fail "load: $(cat /tmp/load)"
+	cat /tmp/load
+}
+
+# intact KIB: the first KIB of the array are what was written.
+intact() { cmp -n $(($1 * 1024)) /tmp/want /dev/md0 || fail "the data changed"; }
+
+# create KIND LAYOUT CHUNK COUNT: an array of so many members, full of what is in /tmp/want.
+create() {
+	MEMBERS=$4
+	mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap="$1" --level=10 --layout="$2" --chunk="$3" \
+		--data-offset=2M --size=16M --raid-devices="$4" "${DISKS[@]:0:$4}"
+	dd if=/dev/urandom of=/tmp/want bs=512 count="$(cat /sys/block/md0/size)" status=none
+	dd if=/tmp/want of=/dev/md0 bs=1M oflag=direct status=none
+}
+
+# halfway DIRECTION KIB ARGUMENT...: mdadm --grow with these, under load of the first KIB, up to half of them; there the
+# array is stopped and assembled, and goes on to the end.
+halfway() {
+	local direction=$1 kib=$2 half
+	shift 2
+	half=$((kib & ~1023))
+	put "$half" $MD/sync_max
+	load "$kib"
+	mdadm --quiet --grow /dev/md0 "$@"
+	await "sync_completed" "$half" cut -d ' ' -f 1 $MD/sync_completed
+	same "sync_action" reshape "$(cat $MD/sync_action)"
+	same "reshape_direction" "$direction" "$(cat $MD/reshape_direction)"
+	shape "reshape ="
+	[[ $(cat $MD/reshape_position) != none ]] || fail "no reshape_position"
+	sleep 1
+	unload
+	intact "$kib"
+	mdadm --quiet --stop /dev/md0
+	mdadm --examine /dev/vda | grep -q "Reshape pos'n" || fail "the superblock knows of no reshape"
+	mdadm --quiet --assemble /dev/md0 "${DISKS[@]:0:MEMBERS}"
+	load "$kib"
+	await "reshape_position" none cat $MD/reshape_position
+	idle
+	unload
+	intact "$kib"
+}
+
+# settled_as LAYOUT CHUNK MEMBERS KIB: what the array is after it, and after it was assembled again.
+settled_as() {
+	for _ in once again; do
+		same "layout" "$1" "$(cat $MD/layout)"
+		same "chunk_size" $(($2 * 1024)) "$(cat $MD/chunk_size)"
+		same "raid_disks" "$3" "$(cat $MD/raid_disks)"
+		same "size" $(($4 * 2)) "$(cat /sys/block/md0/size)"
+		same "degraded" 0 "$(cat $MD/degraded)"
+		copies "${DISKS[@]:0:$3}"
+		mdadm --quiet --stop /dev/md0
+		mdadm --quiet --assemble /dev/md0 "${DISKS[@]:0:MEMBERS}"
+	done
+}
+
+# gone: there is no array any more.
+gone() {
+	mdadm --quiet --stop /dev/md0
+	mdadm --quiet --zero-superblock "${DISKS[@]}" 2>/dev/null || true
+}
+
+for disk in "${DISKS[@]}"; do
+	dd if=/dev/urandom of="$disk" bs=1M status=none oflag=direct 2>/dev/null || true
+done
+
+step "four members become five"
+create internal n2 16 4
+mdadm --quiet --add /dev/md0 /dev/vde
+MEMBERS=5
+halfway forwards 32768 --raid-devices=5
+settled_as 258 16 5 40960
+
+step "five members become four"
+same "without making it smaller" 1 "$(mdadm --quiet --grow /dev/md0 --raid-devices=4 2>/dev/null; echo $?)"
+same "raid_disks" 5 "$(cat $MD/raid_disks)"
+mdadm --quiet --grow /dev/md0 --array-size=32768
+halfway backwards 32768 --raid-devices=4
+settled_as 258 16 4 32768
+gone
+
+step "another chunk"
+create none n2 16 4
+halfway forwards 32768 --chunk=64 --data-offset=1M
+settled_as 258 64 4 32768
+gone
+
+step "near copies become offset copies"
+create internal n2 32 4
+halfway backwards 32768 --layout=o2
+settled_as 66049 32 4 32768
+gone
+
+step "what cannot be reshaped"
+create lockless n2 16 4
+mdadm --quiet --add /dev/md0 /dev/vde
+same "reshape with a lockless bitmap" 1 "$(mdadm --quiet --grow /dev/md0 --raid-devices=5 2>/dev/null; echo $?)"
+refuses EBUSY 5 $MD/raid_disks
+refuses EBUSY 32768 $MD/chunk_size
+same "raid_disks" 4 "$(cat $MD/raid_disks)"
+same "reshape_position" none "$(cat $MD/reshape_position)"
+# mdadm leaves it frozen.
+put idle $MD/sync_action
+idle
+intact 32768
+gone
+create none f2 16 4
+refuses EINVAL 5 $MD/raid_disks
+refuses EINVAL 32768 $MD/chunk_size
+refuses EINVAL 258 $MD/layout
+same "a reshape without room for it" EINVAL "$(errno_of put reshape $MD/sync_action)"
+intact 32768
+gone
+create none n2 16 4
+refuses EINVAL 259 $MD/layout
+refuses EINVAL 20480 $MD/chunk_size
+refuses EINVAL 0 $MD/raid_disks
+takes 5 $MD/raid_disks 4
+same "a reshape without a spare" EINVAL "$(errno_of put reshape $MD/sync_action)"
+takes 4 $MD/raid_disks
+same "a reshape without room for it" EINVAL "$(errno_of put reshape $MD/sync_action)"
+intact 32768
+gone
+rmmod md_mod
