@@ -183,6 +183,22 @@ mod tests {
     }
 
     #[test]
+    fn a_set_without_data_has_none_to_give() -> Result {
+        let (ram0, done) = (ram(0)?, Counter::new()?);
+        let probe = || Probe {
+            device: ram0.clone(),
+            done: done.clone(),
+        };
+        let set = BioSet::without_data(2)?;
+        let pages = Arc::new(pattern(1, 1)?, GFP_KERNEL)?;
+        let write = set.write_shared(pages, PAGE_SECTORS, probe());
+        assert_eq!(write.err(), Some(EINVAL));
+        set.dataless(Dataless::Flush, 0, probe())?.submit();
+        assert!(done.wait_for(1));
+        Ok(())
+    }
+
+    #[test]
     fn shared_pages_are_written_twice() -> Result {
         let (ram0, ram1, done) = (ram(0)?, ram(1)?, Counter::new()?);
         let set = BioSet::new(2)?;

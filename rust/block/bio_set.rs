@@ -76,6 +76,7 @@ struct Inner {
     /// First, as `bi_pool` points to it.
     #[pin]
     raw: Opaque<bindings::bio_set>,
+    takes_data: bool,
     outstanding: Outstanding,
 }
 
@@ -95,17 +96,27 @@ pub struct BioSet<T: Complete> {
 }
 
 impl<T: Complete> BioSet<T> {
-    /// A set that can always give `reserve` bios, one after the other if need be.
+    /// A set that can always give `reserve` bios, one after the other if need be. A page of memory goes with each.
     pub fn new(reserve: u16) -> Result<Self> {
+        Self::with(reserve, bindings::BIOSET_NEED_BVECS)
+    }
+
+    /// As [`BioSet::new`], for bios without data only, which have no page.
+    pub fn without_data(reserve: u16) -> Result<Self> {
+        Self::with(reserve, 0)
+    }
+
+    fn with(reserve: u16, flags: u32) -> Result<Self> {
         let bytes = u32::try_from(Pad::<T>::BYTES)?;
         let init = try_pin_init!(Inner {
             raw <- Opaque::try_ffi_init(|raw: *mut bindings::bio_set| {
                 // SAFETY: The memory is valid for writes and zeroing is what the call expects of it.
                 unsafe { raw.write_bytes(0, 1) };
-                let flags = bindings::BIOSET_NEED_BVECS.try_into()?;
+                let flags = flags.try_into()?;
                 // SAFETY: As above.
                 to_result(unsafe { bindings::bioset_init(raw, reserve.into(), bytes, flags) })
             }),
+            takes_data: flags & bindings::BIOSET_NEED_BVECS != 0,
             outstanding: Outstanding::new()?,
         }? Error);
         // INVARIANT: Just initialised.
@@ -115,7 +126,11 @@ impl<T: Complete> BioSet<T> {
         })
     }
 
+    /// `EINVAL` when there are to be vectors and the set has none.
     fn alloc(&self, value: T, vecs: u16, opf: bindings::blk_opf_t) -> Result<NewBio<T>> {
+        if vecs > 0 && !self.inner.takes_data {
+            return Err(EINVAL);
+        }
         let device = value.device().as_raw();
         let gfp = bindings::kernel_ext_GFP_NOIO;
         // SAFETY: The set is alive, and the device is: `value` holds it.

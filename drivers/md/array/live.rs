@@ -37,7 +37,7 @@ use kernel_ext::{
 use md_core::{state::admit::Admission, units::Sector};
 
 /// Flush bios that can be made without memory, for one flush after the other.
-const FLUSH_RESERVE: u16 = 64;
+const FLUSH_RESERVE: u16 = 16;
 
 /// What a running array is to I/O.
 pub(crate) struct Live {
@@ -60,7 +60,7 @@ impl Live {
         Ok(Self {
             personality,
             members,
-            flushes: BioSet::new(FLUSH_RESERVE)?,
+            flushes: BioSet::without_data(FLUSH_RESERVE)?,
             tracking,
             thread,
             bitmap: None,

@@ -43,7 +43,7 @@ use kernel_ext::{
 use md_core::units::{Sector, Sectors};
 
 /// Writes that can be made without memory, one after the other.
-const RESERVE: u16 = 16;
+const RESERVE: u16 = 4;
 
 /// Of each write.
 const DURABLE: Flags = Flags::SYNC.with(Flags::META).with(Flags::FUA);

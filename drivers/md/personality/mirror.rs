@@ -69,7 +69,7 @@ use write::Write;
 pub(crate) use md_core::layout::mirror::MirrorLayout as Layout;
 
 /// Requests that can be made without memory, one after the other.
-const RESERVE: u16 = 64;
+const RESERVE: u16 = 16;
 
 /// A mirror at work.
 pub(crate) struct Mirror {

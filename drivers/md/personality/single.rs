@@ -21,7 +21,7 @@ use md_core::{
 };
 
 /// Requests that can be made without memory, one after the other.
-const RESERVE: u16 = 64;
+const RESERVE: u16 = 16;
 /// The same for requests that go to several members.
 const RANGES_RESERVE: u16 = 4;
 

@@ -96,6 +96,9 @@ impl Mode {
     }
 }
 
+/// Requests to members that can be made without memory, one after the other.
+const RESERVE: u16 = 8;
+
 /// Where requests are made.
 pub(crate) struct Engine {
     bios: BioSet<Step>,
@@ -155,7 +158,7 @@ enum Stage {
 impl Engine {
     pub(crate) fn new(mode: Mode) -> Result<Self> {
         Ok(Self {
-            bios: BioSet::new(64)?,
+            bios: BioSet::new(RESERVE)?,
             done: Arc::new(Parked::new(), GFP_KERNEL)?,
             mode,
             sent: 0,
