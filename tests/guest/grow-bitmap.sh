@@ -109,10 +109,11 @@ while read -r version chunk grown_chunk space; do
 	checked
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --zero-superblock "${DISKS[@]}"
-done <<-'KINDS'
-	1.0 64 64
+done < <(rows <<-'KINDS'
+	long 1.0 64 64
 	1.2 8 16 2
 KINDS
+)
 
 # The lockless bitmap begins 8 sectors behind a superblock at sector 8.
 LL=$MD/llbitmap
