@@ -48,7 +48,7 @@ use marking::Marking;
 use md_core::{
     format::level::Level,
     layout::{
-        mirror::{Placement, Raid10},
+        mirror::{Placement, Raid1, Raid10},
         reshape::{Geometry as Side, Part},
     },
     mirror::{
@@ -214,44 +214,50 @@ impl Mirror {
     /// or crosses a unit of the barrier. `None` beyond the end of the array.
     #[inline]
     fn copies(&self, start: Sector, length: Sectors) -> Option<(Walk<'_>, Sectors)> {
-        let (side, length) = match &self.layout {
-            Layout::Raid1(_) => (Side::Previous, length),
-            Layout::Raid10(raid10) => {
-                let part = self.part(raid10, start, length);
-                (part.geometry, part.length)
-            }
-        };
-        self.copies_in(side, start, length)
+        match &self.layout {
+            Layout::Raid1(raid1) => self.same(raid1, start, length),
+            Layout::Raid10(raid10) => self.spread(&self.part(raid10, start, length), start),
+        }
     }
 
     /// The same in one of the two geometries of an array that is reshaped, wherever the reshape is. Others have one.
-    #[inline]
     fn copies_in(&self, side: Side, start: Sector, length: Sectors) -> Option<(Walk<'_>, Sectors)> {
-        let length = length.min(barrier::left_in_unit(start));
-        match &self.layout {
-            Layout::Raid1(raid1) => {
-                let left = raid1.array_size().get().checked_sub(start.get())?;
-                let seats = self.filled().iter();
-                Some((
-                    Walk::Same { seats, at: start },
-                    length.min(Sectors::new(left)),
-                ))
-            }
-            Layout::Raid10(raid10) => {
-                let moving = self.moving.as_ref();
-                let raid10 = moving.map_or(raid10, |moving| moving.reshape().layout(side));
-                let mains = raid10.copies(start).ok()?;
-                let run = mains.run();
-                let replacements = (self.replacements > 0).then(|| mains.clone());
-                let walk = Walk::Spread {
-                    mains,
-                    replacements,
-                    seats: &self.seats,
+        match (&self.layout, &self.moving) {
+            (Layout::Raid10(_), Some(moving)) => {
+                let part = Part {
                     geometry: side,
+                    layout: moving.reshape().layout(side),
+                    length: length.min(barrier::left_in_unit(start)),
                 };
-                Some((walk, length.min(run)))
+                self.spread(&part, start)
             }
+            _ => self.copies(start, length),
         }
+    }
+
+    #[inline]
+    fn same(&self, raid1: &Raid1, start: Sector, length: Sectors) -> Option<(Walk<'_>, Sectors)> {
+        let left = raid1.array_size().get().checked_sub(start.get())?;
+        let seats = self.filled().iter();
+        let length = length.min(barrier::left_in_unit(start));
+        Some((
+            Walk::Same { seats, at: start },
+            length.min(Sectors::new(left)),
+        ))
+    }
+
+    #[inline]
+    fn spread(&self, part: &Part<'_>, start: Sector) -> Option<(Walk<'_>, Sectors)> {
+        let mains = part.layout.copies(start).ok()?;
+        let run = mains.run();
+        let replacements = (self.replacements > 0).then(|| mains.clone());
+        let walk = Walk::Spread {
+            mains,
+            replacements,
+            seats: &self.seats,
+            geometry: part.geometry,
+        };
+        Some((walk, part.length.min(run)))
     }
 
     /// The copies of what begins at `start` and goes on for `length`, as far as one request may; none beyond the end.
@@ -344,13 +350,14 @@ impl Mirror {
         bio: Bio,
         writing: Option<Writing>,
     ) -> Option<Postponed> {
-        match (writing, &self.moving) {
-            (Some(writing), Some(moving)) => return self.write_moving(live, bio, writing, moving),
-            (Some(writing), None) if bio.op() == Op::Discard => self.discard(live, bio, writing),
-            (Some(writing), None) => self.write(live, bio, writing),
-            (None, _) => self.read(live, bio),
+        match writing {
+            Some(writing) if bio.op() == Op::Discard => self.discard(live, bio, writing),
+            Some(writing) => self.write(live, bio, writing),
+            None => {
+                self.read(live, bio);
+                None
+            }
         }
-        None
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     super::single::fit,
     barrier,
     barrier::WritePass,
+    moving::Postponed,
     seat::Copy,
     write::{intent_of, Write},
     Layout, Mirror,
@@ -47,12 +48,18 @@ pub(super) fn pool(raid10: &Raid10) -> Result<Option<FanPool<Write>>> {
 }
 
 impl Mirror {
-    /// Serves a discard that is counted as `writing`. May sleep.
-    pub(super) fn discard(&self, live: &Entered<Live>, bio: Bio, writing: Writing) {
+    /// Serves a discard that is counted as `writing`, as a write unless it has whole stripes; none are discarded at
+    /// once in a reshape. May sleep.
+    pub(super) fn discard(
+        &self,
+        live: &Entered<Live>,
+        bio: Bio,
+        writing: Writing,
+    ) -> Option<Postponed> {
         let start = Sector::new(bio.sector());
         let length = Sectors::new(u64::from(bio.sectors())).min(barrier::left_in_unit(start));
-        let stripes = match (&self.layout, &self.stripes) {
-            (Layout::Raid10(raid10), Some(pool)) => {
+        let stripes = match (&self.layout, &self.stripes, &self.moving) {
+            (Layout::Raid10(raid10), Some(pool), None) => {
                 let stripes = raid10.whole_stripes(start, length);
                 stripes.map(|stripes| (stripes, pool))
             }
@@ -62,8 +69,9 @@ impl Mirror {
             // It may have to wait in several places; who asks again waits.
             Some(_) if bio.wait() == Wait::No => bio.end(Status::AGAIN),
             Some((stripes, pool)) => self.discard_stripes(live, bio, writing, stripes, pool),
-            None => self.write(live, bio, writing),
+            None => return self.write(live, bio, writing),
         }
+        None
     }
 
     fn discard_stripes(

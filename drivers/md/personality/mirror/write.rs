@@ -18,7 +18,7 @@ use super::{
     super::single::fit,
     barrier::WritePass,
     marking::Marking,
-    moving::{Moving, Postponed},
+    moving::Postponed,
     read::{ending, sent_fail_fast},
     seat::{Copy, Seat},
     serial::{Serial, Ticket},
@@ -32,10 +32,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        Arc,
-    },
+    sync::atomic::{Atomic, Relaxed},
 };
 use kernel_ext::{
     alloc::mempool::Wait,
@@ -257,22 +254,13 @@ impl Write {
 }
 
 impl Mirror {
-    /// Serves a write or a discard that is counted as `writing`. May sleep if it may wait.
-    pub(super) fn write(&self, live: &Entered<Live>, bio: Bio, writing: Writing) {
-        match WritePass::enter(live, Sector::new(bio.sector()), bio.wait()) {
-            Ok(pass) => self.write_in(live, bio, writing, pass),
-            Err(error) => bio.end(refusal(error)),
-        }
-    }
-
-    /// The same while the array is reshaped; whole stripes are not discarded at once then. The write comes back
-    /// that has to wait until the reshape has recorded how far it is.
-    pub(super) fn write_moving(
+    /// Serves a write or a discard that is counted as `writing`. May sleep if it may wait. What comes back has to wait
+    /// until the reshape has recorded how far it is.
+    pub(super) fn write(
         &self,
         live: &Entered<Live>,
         bio: Bio,
         writing: Writing,
-        moving: &Arc<Moving>,
     ) -> Option<Postponed> {
         let pass = match WritePass::enter(live, Sector::new(bio.sector()), bio.wait()) {
             Ok(pass) => pass,
@@ -281,14 +269,16 @@ impl Mirror {
                 return None;
             }
         };
-        // In the bucket: here the position does not pass any more.
-        match Self::admit(moving, live, bio) {
-            Ok(bio) => {
-                self.write_in(live, bio, writing, pass);
-                None
-            }
-            Err(postponed) => Some(postponed),
-        }
+        let bio = match &self.moving {
+            None => bio,
+            // In the bucket: here the position does not pass any more.
+            Some(moving) => match Self::admit(moving, live, bio) {
+                Ok(bio) => bio,
+                Err(postponed) => return Some(postponed),
+            },
+        };
+        self.write_in(live, bio, writing, pass);
+        None
     }
 
     fn write_in(&self, live: &Entered<Live>, bio: Bio, writing: Writing, pass: WritePass) {
