@@ -41,10 +41,10 @@ use md_core::{
         shape::resync_after,
         sync::{Reshape, Sync},
     },
-    units::{Sector, Sectors},
+    units::Sectors,
     words::number::SectorOrNone,
 };
-use plan::refused;
+use plan::{is_at_start, refused};
 
 /// What a reshape begins with.
 struct Prepared {
@@ -100,9 +100,7 @@ impl Config {
         let (direction, slack) = (self.direction(), self.slack(self.placed()));
         let lacks = Raid10Reshape::under_way(previous, new, direction, slack)
             == Err(Raid10ReshapeError::SlackTooSmall);
-        let any = Raid10Reshape::under_way(previous, new, direction, Sectors::MAX);
-        let at_start = any.is_ok_and(|reshape| reshape.start().progress() == position);
-        if !lacks || !at_start {
+        if !lacks || !is_at_start(previous, new, direction, position) {
             return Ok(());
         }
         pr_warn!("{name}: the reshape had not begun on all members, and is given up\n");
@@ -433,20 +431,6 @@ impl Configuration<'_> {
         let running = self.running.as_ref();
         if let Some(bitmap) = running.and_then(|running| running.bitmap.as_ref()) {
             bitmap.write_all();
-        }
-    }
-}
-
-impl Entry {
-    /// The same with a place that it does not have yet.
-    fn seated_in(&self, place: Place) -> Seated {
-        Seated {
-            member: self.member.clone(),
-            offset: self.data.offset,
-            new_offset: self.data.new_offset,
-            size: self.data.size,
-            place,
-            valid_below: Sector::MAX,
         }
     }
 }

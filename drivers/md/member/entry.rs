@@ -362,13 +362,21 @@ impl Entry {
             _ => return None,
         };
         Some(Seated {
+            valid_below,
+            ..self.seated_in(place)
+        })
+    }
+
+    /// The same with a place that it does not have yet, as if it were in sync.
+    pub(crate) fn seated_in(&self, place: Place) -> Seated {
+        Seated {
             member: self.member.clone(),
             offset: self.data.offset,
             new_offset: self.data.new_offset,
             size: self.data.size,
             place,
-            valid_below,
-        })
+            valid_below: Sector::MAX,
+        }
     }
 
     /// Tells who polls `dev-X/state`.

@@ -75,10 +75,9 @@ impl Config {
     /// The geometries before and after what the settings say. `EINVAL` for one that cannot be.
     pub(super) fn geometries(&self, name: &str) -> Result<(Raid10, Raid10)> {
         let (before, after) = self.slots();
-        let of = |word, chunk, slots: i32| {
-            let slots = u16::try_from(slots).map_err(|_| EINVAL)?;
+        let of = |word, chunk: u32, slots| {
             let chunk = Sectors::new(u64::from(chunk));
-            geometry_of(name, unsigned(word), chunk, slots, self.component_size)
+            geometry(name, unsigned(word), chunk, slots, self.component_size)
         };
         Ok((
             of(self.layout.now, self.chunk.now, before)?,
@@ -277,16 +276,35 @@ pub(in crate::array) fn has_moved(name: &str, array: &ArrayState) -> bool {
         Recorded::Backwards => Direction::Backward,
     };
     let slots = i32::from(array.raid_disks);
-    let of = |word, chunk, slots: i32| {
-        let slots = u16::try_from(slots).map_err(|_| EINVAL)?;
-        geometry_of(name, word, chunk, slots, array.member_size)
-    };
+    let of = |word, chunk, slots| geometry(name, word, chunk, slots, array.member_size);
     let before = slots.saturating_sub(reshape.delta_disks);
     let previous = of(array.layout.unwrap_or(0), array.chunk, before);
     let new = of(reshape.new_layout, reshape.new_chunk, slots);
     let (Ok(previous), Ok(new)) = (previous, new) else {
         return true;
     };
+    !is_at_start(previous, new, direction, reshape.position)
+}
+
+/// A geometry of so many slots, as settings and superblocks count them. `EINVAL` for one that cannot be.
+fn geometry(
+    name: &str,
+    word: u32,
+    chunk: Sectors,
+    slots: i32,
+    member_size: Sectors,
+) -> Result<Raid10> {
+    let slots = u16::try_from(slots).map_err(|_| EINVAL)?;
+    geometry_of(name, word, chunk, slots, member_size)
+}
+
+/// Whether a reshape begins at `position`, wherever the data of members is to go.
+pub(super) fn is_at_start(
+    previous: Raid10,
+    new: Raid10,
+    direction: Direction,
+    position: Sector,
+) -> bool {
     let any = Raid10Reshape::under_way(previous, new, direction, Sectors::MAX);
-    any.map_or(true, |any| any.start().progress() != reshape.position)
+    any.is_ok_and(|reshape| reshape.start().progress() == position)
 }
