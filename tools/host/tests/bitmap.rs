@@ -64,6 +64,24 @@ fn cell() -> impl Strategy<Value = Cell> {
     prop::sample::select(Cell::ALL.to_vec())
 }
 
+/// A bitmap of so many sectors with chunks of `1 << shift`.
+fn stored(data: u64, shift: u32) -> Geometry {
+    let area = Area {
+        data: Sectors::new(data),
+        space: Sectors::new(64),
+        page: PageShift::FOUR_KIB,
+        block: BlockSize::SECTOR,
+    };
+    Geometry::stored(&area, Sectors::new(1 << shift)).expect("it fits")
+}
+
+/// Whether a cell promises nothing that `source` does not: that there is no data, or that copies agree.
+fn promises_as(cell: Cell, source: Cell, redundancy: Redundancy) -> bool {
+    let silent = source == Cell::Unwritten && redundancy == Redundancy::Mirror;
+    (!cell.promises_no_data() || source.promises_no_data())
+        && (!cell.promises_sync() || source.promises_sync() || silent)
+}
+
 proptest! {
     /// The cells fit behind the header, and half the chunk would not have fitted (or is below the smallest).
     #[test]
@@ -136,15 +154,6 @@ proptest! {
         redundancy in redundancy(),
     ) {
         let count = u64::try_from(cells.len()).expect("small");
-        let stored = |data: u64, shift: u32| {
-            let area = Area {
-                data: Sectors::new(data),
-                space: Sectors::new(64),
-                page: PageShift::FOUR_KIB,
-                block: BlockSize::SECTOR,
-            };
-            Geometry::stored(&area, Sectors::new(1 << shift)).expect("it fits")
-        };
         let data = (count << old_shift) - short;
         let (from, to) = (stored(data, old_shift), stored(data + growth, new_shift));
         let resize = Resize { from, to, redundancy, fill: Cell::Unwritten };
@@ -154,9 +163,7 @@ proptest! {
             prop_assert!(!matches!(new, Cell::Syncing | Cell::SyncingUnwritten));
             for source in resize.sources(chunk).into_iter().flat_map(|span| span.iter()) {
                 let old = read(source);
-                prop_assert!(!new.promises_no_data() || old.promises_no_data());
-                let silent = old == Cell::Unwritten && redundancy == Redundancy::Mirror;
-                prop_assert!(!new.promises_sync() || old.promises_sync() || silent);
+                prop_assert!(promises_as(new, old, redundancy));
                 prop_assert!(!matches!(old, Cell::NeedSync | Cell::Syncing) || new == Cell::NeedSync);
                 prop_assert!(old != Cell::Dirty || matches!(new, Cell::Dirty | Cell::NeedSync));
             }
@@ -176,15 +183,6 @@ proptest! {
         header_is_new in any::<bool>(),
     ) {
         let count = u64::try_from(cells.len()).expect("small");
-        let stored = |data: u64, shift: u32| {
-            let area = Area {
-                data: Sectors::new(data),
-                space: Sectors::new(64),
-                page: PageShift::FOUR_KIB,
-                block: BlockSize::SECTOR,
-            };
-            Geometry::stored(&area, Sectors::new(1 << shift)).expect("it fits")
-        };
         let data = count << old_shift;
         let (from, to) = (stored(data, old_shift), stored(data + growth, old_shift + doubled));
         let resize = Resize { from, to, redundancy, fill: Cell::Unwritten };
@@ -205,10 +203,7 @@ proptest! {
             let found = on_media(number).expect("a cell for each chunk that the header says");
             let sectors = said.sectors_of(number).expect("a chunk");
             for source in from.touched(sectors).into_iter().flat_map(|span| span.iter()) {
-                let true_one = read(source);
-                prop_assert!(!found.promises_no_data() || true_one.promises_no_data());
-                let silent = true_one == Cell::Unwritten && redundancy == Redundancy::Mirror;
-                prop_assert!(!found.promises_sync() || true_one.promises_sync() || silent);
+                prop_assert!(promises_as(found, read(source), redundancy));
             }
         }
     }
