@@ -17,20 +17,11 @@ CHUNK=128
 # bits STATE: how many chunks are in a state.
 bits() { sed -n "s/^$1 \([0-9]*\)$/\1/p" $LL/bits; }
 
-# idle: waits until no pass runs.
-idle() {
-	mdadm --wait /dev/md0 || true
-	await "sync_action" idle cat $MD/sync_action
-}
-
 # on_media DEVICE CHUNK: the byte of a chunk on a member, whose bitmap begins 8 sectors behind a superblock at sector 8.
 on_media() {
 	local at=$((16 * 512 + 1024 + $2))
 	dd if="$1" bs=512 count=1 skip=$((at / 512)) iflag=direct status=none | od -An -tu1 -j $((at % 512)) -N 1 | tr -d ' '
 }
-
-# sectors DEVICE: sectors written to a device so far.
-sectors() { awk '{ print $7 }' "/sys/block/${1#/dev/}/stat"; }
 
 # chunk_of DEVICE CHUNK: a checksum of a chunk of the array on a member.
 chunk_of() {

@@ -15,15 +15,6 @@ LL=$MD/llbitmap
 # bits STATE: how many chunks are in a state.
 bits() { sed -n "s/^$1 \([0-9]*\)$/\1/p" $LL/bits; }
 
-# idle: waits until no pass runs.
-idle() {
-	mdadm --wait /dev/md0 || true
-	await "sync_action" idle cat $MD/sync_action
-}
-
-# sectors DEVICE: sectors written to a device so far.
-sectors() { awk '{ print $7 }' "/sys/block/${1#/dev/}/stat"; }
-
 # leg DEVICE: a checksum of the first chunk of data on a member.
 leg() {
 	local offset
@@ -33,8 +24,6 @@ leg() {
 
 # write: random data into the first chunk of the array. (A second one would mark all chunks of the block of the bitmap.)
 write() { dd if=/dev/urandom of=/dev/md0 bs=64k count=1 oflag=direct conv=notrunc status=none; }
-
-shape() { await "members" "$1" sed -n 's/^.*\(\[[0-9]*\/[0-9]*\] \[[U_]*\]\).*$/\1/p' /proc/mdstat; }
 
 # copied DEVICE BEFORE: fails unless the chunk that was written was copied since, and little else.
 copied() {
@@ -71,8 +60,8 @@ idle
 write
 before=$(sectors vdc)
 mdadm --quiet --grow /dev/md0 --raid-devices=3 --add /dev/vdc
-shape '[3/3] [UUU]'
 idle
+shape '[3/3] [UUU]'
 same "vdc" "$(leg /dev/vda)" "$(leg /dev/vdc)"
 copied vdc "$before"
 
@@ -80,8 +69,8 @@ step "a member that missed nothing comes back at once"
 mdadm --quiet /dev/md0 --fail /dev/vdc
 mdadm --quiet /dev/md0 --remove /dev/vdc
 mdadm --quiet /dev/md0 --re-add /dev/vdc
-shape '[3/3] [UUU]'
 idle
+shape '[3/3] [UUU]'
 
 step "a member is replaced"
 before=$(sectors vdd)
@@ -98,6 +87,7 @@ step "a stopped array has no chunk in need of anything, and comes back whole"
 write
 mdadm --quiet --stop /dev/md0
 mdadm --quiet --assemble /dev/md0 /dev/vdb /dev/vdc /dev/vdd
+idle
 shape '[3/3] [UUU]'
 same "bitmap_type" "none bitmap [llbitmap] " "$(cat $MD/bitmap_type)"
 same "chunks that are dirty, need a sync, or are synced" "0 0 0" \

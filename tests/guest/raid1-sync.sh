@@ -11,12 +11,6 @@ source "$(dirname "$0")/../lib/guest.sh"
 put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 
-# idle: waits until no pass runs, as mdadm does and as the file says.
-idle() {
-	mdadm --wait /dev/md0 || true
-	becomes "sync_action" idle $MD/sync_action
-}
-
 # leg DEVICE: a checksum of the data of a member, read from media.
 leg() {
 	local offset

@@ -14,9 +14,9 @@ LL=$MD/llbitmap
 DISKS=(/dev/vda /dev/vdb /dev/vdc /dev/vdd /dev/vde /dev/vdf)
 RAID10=$(dirname "$0")/../lib/raid10.py
 
-# copies: that each copy of each chunk is where the format says, and that the driver finds so, too.
-copies() {
-	python3 "$RAID10" /dev/md0 "${now[@]}" || fail "copies differ from the array"
+# agree: that each copy of each chunk is where the format says, and that the driver finds so, too.
+agree() {
+	copies "${now[@]}"
 	put check $MD/sync_action
 	idle
 	same "mismatch_cnt" 0 "$(cat $MD/mismatch_cnt)"
@@ -118,7 +118,7 @@ create() {
 	fi
 	write 0 1 2 70 71 $((CHUNKS / 2)) $((CHUNKS - 1))
 	quiet
-	[[ $bitmap != internal ]] || copies
+	[[ $bitmap != internal ]] || agree
 }
 
 missed() {
@@ -131,7 +131,7 @@ missed() {
 	shape "[$members/$members] ["
 	same "last_sync_action" recover "$(cat $MD/last_sync_action)"
 	copied "what slot $slot missed" "$(share "$slot" "${chunks[@]}")" $(($(written "${now[slot]}") - before))
-	copies
+	agree
 }
 
 # A recovery that is interrupted twice, in the first and in the last part of the member: frozen, then stopped.
@@ -163,7 +163,7 @@ interrupted() {
 	shape "[$members/$members] ["
 	same "last_sync_action" recover "$(cat $MD/last_sync_action)"
 	copied "all of what slot $slot missed" "$all" $(($(written "${now[slot]}") - before))
-	copies
+	agree
 }
 
 # A member fails while it is filled, and comes back.
@@ -181,7 +181,7 @@ again() {
 	back "$slot"
 	idle
 	shape "[$members/$members] ["
-	copies
+	agree
 }
 
 # A spare gets everything.
@@ -196,7 +196,7 @@ spare() {
 	now[slot]=$new
 	mapfile -t all < <(seq 0 $((CHUNKS - 1)))
 	copied "a spare" "$(share "$slot" "${all[@]}")" $(($(written "$new") - before))
-	copies
+	agree
 }
 
 crashed() {
@@ -220,7 +220,7 @@ crashed() {
 	idle
 	same "last_sync_action" resync "$(cat $MD/last_sync_action)"
 	copied "what a crash left" $(((copies - 1) * 128 * ${#chunks[@]})) $(($(written "${now[@]}") - before))
-	copies
+	agree
 }
 
 while read -r layout members chunk bitmap first second; do
@@ -263,7 +263,7 @@ idle
 shape "[4/4] ["
 now[0]=/dev/vde
 copied "a spare" "$(share 0 20 21)" $(($(written /dev/vde) - before))
-copies
+agree
 mdadm --quiet --stop /dev/md0
 mdadm --quiet --zero-superblock "${now[@]}"
 

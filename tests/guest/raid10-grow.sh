@@ -11,9 +11,6 @@ put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 DISKS=(/dev/vda /dev/vdb /dev/vdc /dev/vdd)
 
-# copies MEMBER...: that each copy of each chunk is where the format says, on these members.
-copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "copies differ from the array"; }
-
 for disk in "${DISKS[@]}"; do
 	dd if=/dev/urandom of="$disk" bs=1M status=none oflag=direct 2>/dev/null || true
 done

@@ -12,9 +12,6 @@ put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 DISKS=(/dev/vda /dev/vdb /dev/vdc /dev/vdd /dev/vde)
 
-# copies MEMBER...: that each copy of each chunk is where the format says, on these members.
-copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "copies differ from the array"; }
-
 # load KIB: writes and reads the first KIB of the array, and keeps what is to be there in /tmp/want, until told to end.
 load() {
 	rm -f /tmp/end

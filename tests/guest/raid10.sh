@@ -11,9 +11,6 @@ put N $MD_PARAMS/legacy_async_del_gendisk
 MD=/sys/block/md0/md
 DISKS=(/dev/vda /dev/vdb /dev/vdc /dev/vdd /dev/vde)
 
-# copies MEMBER...: that each copy of each chunk is where the format says, on these members.
-copies() { python3 "$(dirname "$0")/../lib/raid10.py" /dev/md0 "$@" || fail "copies differ from the array"; }
-
 # sum DEVICE: a checksum of all its data, read from media.
 sum() { dd if="$1" bs=1M iflag=direct status=none | sha256sum | cut -d' ' -f1; }
 

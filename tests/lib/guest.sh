@@ -143,6 +143,12 @@ await() {
 # becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED, for 60 s at most.
 becomes() { await "$1" "$2" cat "$3"; }
 
+# sectors DEVICE: sectors written to a device so far.
+sectors() { awk '{ print $7 }' "/sys/block/${1#/dev/}/stat"; }
+
+# copies MEMBER...: that each copy of each chunk of the raid10 md0 is where the format says, on these members.
+copies() { python3 "$RMD_TOP/tests/lib/raid10.py" /dev/md0 "$@" || fail "copies differ from the array"; }
+
 # partitions COUNT MIB DISK...: cuts disks into so many parts of so many MiB, behind the first MiB. There is no table on
 # the disks: each guest tells the kernel anew (BLKPG). What is on them is not assembled by udev, as it would be in a
 # machine that starts.
