@@ -10,6 +10,7 @@
 #   make test-long      the same, and fuzzing, Miri and benchmarks
 #   make suite           mdadm's own tests, on the C driver and on ours (S='GROUP|NAME ...' chooses; see tests/suite)
 #   make bench           throughput beside the C driver's (ROWS='LEVEL:BITMAP ...' chooses; see tests/bench)
+#   make bench-wall      the same on two CPUs by the clock on the wall, for a machine that does nothing else
 #   make churn           arrays made, broken, mended and stopped for a while on the debug kernel (T=SECONDS)
 #   make profile         where the instructions go: D=c|rust ROW=LEVEL:BITMAP W=WORKLOAD
 #   make check           format, lints, rules of the project
@@ -49,6 +50,9 @@ suite:
 bench:
 	@tests/bench $(ROWS)
 
+bench-wall:
+	@tests/bench --wall $(ROWS)
+
 T ?= 600
 churn:
 	@tests/churn $(T)
@@ -74,4 +78,4 @@ clean:
 cache-clean:
 	@scripts/prepare --clean
 
-.PHONY: default module kdir demo test test-long suite bench profile churn check vm doc clean cache-clean
+.PHONY: default module kdir demo test test-long suite bench bench-wall profile churn check vm doc clean cache-clean

@@ -6,8 +6,12 @@
 #   @@cell LEVEL BITMAP CLEAN WORKLOAD VALUE UNIT
 #
 #   bench.sh cells SECONDS ROW...    so long each; a ROW is LEVEL:BITMAP[:clean|:new]; level raw is a member alone
-#   bench.sh memory                  of an idle raid1 and of a write in flight in it
 #   bench.sh profile ROW WORKLOAD    where the instructions of one cell go
+#
+# In a guest with several CPUs, a clock that goes as the one on the wall, and no driver loaded: measures both drivers in
+# turns, and prints each figure as a line `@@round N DRIVER LEVEL BITMAP CLEAN WORKLOAD VALUE UNIT`.
+#
+#   bench.sh wall SECONDS ROUNDS ROW...
 #
 # BITMAP: none, internal, lockless. `clean` arrays are made with --assume-clean, and written to before the first cell,
 # so that their chunks are marked; `new` ones are resynced first, except where the bitmap makes that unnecessary, and
@@ -22,6 +26,7 @@ set -u
 MEMBERS=4
 MEMBER_KIB=131072
 RUNTIME=1 # seconds a cell
+JOBS=1    # processes that fio runs
 MD=/sys/block/md0/md
 
 # fio_args WORKLOAD SECONDS: one cell. Of a write that is first in its chunk there are as many as there are chunks.
@@ -38,7 +43,7 @@ fio_args() {
 run() {
     # shellcheck disable=SC2046 # several words
     fio --name=cell --filename="$2" --direct=1 --ioengine=libaio --norandommap --randrepeat=1 --gtod_reduce=1 \
-        --output-format=json $(fio_args "$1" "$3") |
+        --numjobs=$JOBS --group_reporting --output-format=json $(fio_args "$1" "$3") |
         jq '.jobs[0] | (.read.total_ios + .write.total_ios) / (.read.runtime + .write.runtime) * 1000 | floor'
 }
 
@@ -72,7 +77,7 @@ create() {
     case $1 in
     linear | raid0) ;;
     *)
-        args+=(--bitmap="$2")
+        args+=(--bitmap="${2/resync/none}")
         [[ $3 != clean ]] || args+=(--assume-clean)
         ;;
     esac
@@ -93,31 +98,19 @@ idle() {
 }
 
 destroy() {
+    udevadm settle
     mdadm --quiet --stop /dev/md0
     udevadm settle
 }
 
-# resync LEVEL: throughput of a whole resync, the median of three. udev does nothing meanwhile.
-resync() {
-    local start end size values=()
+# resync_cost LEVEL: what a whole resync takes of the CPU, the median of five. udev does nothing meanwhile.
+resync_cost() {
     create "$1" none clean || return
     udevadm settle
     udevadm control --stop-exec-queue
-    size=$(cat $MD/component_size)
-    for _ in 1 2 3; do
-        echo frozen >$MD/sync_action
-        echo 0 >$MD/resync_start || return
-        start=$(date +%s%N)
-        echo idle >$MD/sync_action
-        # The thread that starts it may take a moment.
-        until [[ $(<$MD/sync_action) == resync || $(<$MD/resync_start) == none ]]; do :; done
-        idle
-        end=$(date +%s%N)
-        values+=($((size * 1000000000 / 1024 / (end - start))))
-    done
+    echo "@@cell $1 none clean resync $(python3 "$(dirname "$0")/resync_cost.py" $MD 5 | sort -n | sed -n 3p) ns/MiB"
     udevadm control --start-exec-queue
     destroy
-    echo "@@cell $1 none clean resync $(printf '%s\n' "${values[@]}" | sort -n | sed -n 2p) MiB/s"
 }
 
 # row LEVEL BITMAP CLEAN
@@ -141,99 +134,97 @@ row() {
     [[ $1 == raw ]] || destroy
 }
 
+# unlimited: a pass goes as fast as it can.
+unlimited() {
+    echo 100000000 >/proc/sys/dev/raid/speed_limit_max
+    echo 100000000 >/proc/sys/dev/raid/speed_limit_min
+}
+
 cells() {
     local spec level bitmap clean
     members
-    echo 100000000 >/proc/sys/dev/raid/speed_limit_max
-    echo 100000000 >/proc/sys/dev/raid/speed_limit_min
+    unlimited
     for spec in "$@"; do
         IFS=: read -r level bitmap clean <<<"$spec"
         if [[ $bitmap == resync ]]; then
-            resync "$level"
+            resync_cost "$level"
         else
             row "$level" "${bitmap:-none}" "${clean:-clean}"
         fi
     done
 }
 
-# used: bytes of memory in use that user space has no part in, in KiB.
-used() {
-    sync
-    echo 3 >/proc/sys/vm/drop_caches
-    sleep 1
-    awk '/^(Slab|KernelStack|PageTables|Percpu|VmallocUsed):/ { sum += $2 } END { print sum }' /proc/meminfo
+# driver NAME: this driver serves md from here on.
+driver() {
+    local module dependency
+    for module in raid10 raid1 raid0 linear md_mod; do
+        [[ ! -e /sys/module/$module ]] || rmmod $module || return
+    done
+    rm -f /etc/modprobe.d/rmd.conf
+    if [[ $1 == c ]]; then
+        modprobe md_mod || return
+    else
+        printf 'install %s /bin/true\n' md_mod linear raid0 raid1 raid10 raid456 >/etc/modprobe.d/rmd.conf
+        for dependency in $(modinfo -F depends "$RMD_MODULE" | tr , ' '); do
+            modprobe "$dependency" || return
+        done
+        insmod "$RMD_MODULE" || return
+    fi
+    unlimited
 }
 
-# idle_memory BITMAP
-idle_memory() {
-    local n before after
-    local -r arrays=8
-    modprobe brd rd_nr=$((2 * arrays)) rd_size=8192 max_part=0
-    for ((n = 0; n < arrays; n++)); do
-        array "$n" create "$1"
-        mdadm --quiet --stop /dev/md$n
-    done
-    before=$(used)
-    for ((n = 0; n < arrays; n++)); do
-        array "$n" assemble
-    done
-    udevadm settle
-    after=$(used)
-    echo "@@cell raid1 $1 clean idle-array $(((after - before) * 1024 / arrays)) bytes"
-    for ((n = 0; n < arrays; n++)); do
-        mdadm --quiet --stop /dev/md$n
-    done
-    rmmod brd
+# resync: MiB of the array that a resync copies in a second.
+resync() {
+    local start end
+    echo frozen >$MD/sync_action
+    echo 0 >$MD/resync_start || return
+    start=$(date +%s%N)
+    echo idle >$MD/sync_action
+    # The thread that starts it may take a moment.
+    until [[ $(<$MD/sync_action) == resync || $(<$MD/resync_start) == none ]]; do :; done
+    idle
+    end=$(date +%s%N)
+    echo $(($(<$MD/../size) * 1000000000 / 2048 / (end - start)))
 }
 
-# array N create|assemble [BITMAP]
-array() {
-    local one=/dev/ram$((2 * $1)) two=/dev/ram$((2 * $1 + 1))
-    case $2 in
-    create)
-        mdadm --quiet --create /dev/md"$1" --run --assume-clean --bitmap="$3" --level=1 --raid-devices=2 $one $two
-        ;;
-    assemble) mdadm --quiet --assemble /dev/md"$1" $one $two ;;
-    esac
-}
-
-# in_flight DEVICE: bytes that 2048 writes take while the members do not answer.
-in_flight() {
-    local before after pid member
-    local -r writes=2048
-    before=$(used)
-    for member in one two; do
-        dmsetup suspend --nolockfs --noflush $member
+# turn ROUND DRIVER LEVEL BITMAP CLEAN: one driver's figures of a row.
+turn() {
+    local op value unit=io/s ops=(randwrite randread)
+    if ! { driver "$2" && create "$3" "$4" "$5"; }; then
+        echo "no $*: $(cat /tmp/mdadm 2>/dev/null)"
+        return
+    fi
+    if [[ $4 == resync ]]; then
+        ops=(resync) unit=MiB/s
+    elif [[ $5 == clean ]]; then
+        run randwrite /dev/md0 300ms >/dev/null
+    fi
+    for op in "${ops[@]}"; do
+        udevadm settle
+        udevadm control --stop-exec-queue
+        if [[ $op == resync ]]; then value=$(resync); else value=$(run "$op" /dev/md0 "$RUNTIME"); fi
+        udevadm control --start-exec-queue
+        [[ -z $value ]] || echo "@@round $1 $2 $3 $4 $5 $op $value $unit"
     done
-    fio --name=stuck --filename="$1" --rw=randwrite --bs=4k --iodepth=$writes --iodepth_batch_submit=$writes \
-        --direct=1 --ioengine=libaio --number_ios=$writes --size=32M >/dev/null &
-    pid=$!
-    sleep 5
-    after=$(used)
-    for member in one two; do
-        dmsetup resume $member
-    done
-    wait $pid
-    echo $(((after - before) * 1024 / writes))
-}
-
-flight_memory() {
-    local raw md member
-    modprobe brd rd_nr=2 rd_size=65536 max_part=0
-    modprobe dm_mod
-    for member in 'one 0' 'two 1'; do
-        dmsetup create "${member% *}" --table "0 131072 linear /dev/ram${member#* } 0"
-    done
-    udevadm settle
-    # Twice, as the first time fills caches; and without md, to know what is not its.
-    in_flight /dev/mapper/one >/dev/null
-    raw=$(in_flight /dev/mapper/one)
-    mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 /dev/mapper/one \
-        /dev/mapper/two || return
-    in_flight /dev/md0 >/dev/null
-    md=$(in_flight /dev/md0)
-    echo "@@cell raid1 none clean write-in-flight $((md - raw)) bytes"
     destroy
+}
+
+# wall ROUNDS ROW...: each round has a turn of either driver; who is first changes.
+wall() {
+    local round spec level bitmap clean name order
+    local -r rounds=$1
+    shift
+    driver c && members || return
+    for ((round = 1; round <= rounds; round++)); do
+        order=(c rust)
+        ((round % 2)) || order=(rust c)
+        for spec in "$@"; do
+            IFS=: read -r level bitmap clean <<<"$spec"
+            for name in "${order[@]}"; do
+                turn $round "$name" "$level" "${bitmap:-none}" "${clean:-clean}"
+            done
+        done
+    done
 }
 
 profile() {
@@ -258,11 +249,9 @@ cells)
     RUNTIME=$2
     cells "${@:3}"
     ;;
-memory)
-    for bitmap in none internal lockless; do
-        idle_memory $bitmap
-    done
-    flight_memory
+wall)
+    RUNTIME=$2 JOBS=4
+    wall "${@:3}"
     ;;
 profile) profile "$2" "$3" ;;
 esac
