@@ -11,6 +11,7 @@ KIB and told by its number.
 """
 
 import os
+import struct
 import subprocess
 import sys
 
@@ -24,6 +25,12 @@ def attribute(array, name):
 
 
 def data_offset(member):
+    subprocess.run(["blockdev", "--flushbufs", member], check=True)
+    with open(member, "rb", buffering=0) as file:
+        superblock = os.pread(file.fileno(), 256, 4096)
+    # 1.2 has its superblock there: mdadm takes longer to say so.
+    if struct.unpack_from("<II", superblock) == (0xA92B4EFC, 1):
+        return struct.unpack_from("<Q", superblock, 128)[0]
     text = subprocess.run(["mdadm", "--examine", member], check=True, capture_output=True, text=True).stdout
     line = next((line for line in text.splitlines() if "Data Offset" in line), None)
     # 0.90 has the data at the beginning.

@@ -5,17 +5,21 @@
 #
 #   relay.sh ACKS FIRST END CASE...
 #
-# A CASE is LEVEL[/LAYOUT]:METADATA:BITMAP:MEMBERS, for example raid1:1.2:none:2 or raid10/f2:1.2:internal:4; case
-# number N lies on partition N of the disks vda, vdb, ... On blank disks the arrays are made, else they are assembled
-# and the acknowledged writes in the file ACKS looked for. Then all are written to (see writer.py; sequence numbers from
-# FIRST). END says how it ends:
+# A CASE is LEVEL[/LAYOUT]:METADATA:BITMAP:MEMBERS[:RESHAPE], for example raid1:1.2:none:2 or raid10/f2:1.2:internal:4;
+# case number N lies on partition N of the disks vda, vdb, ... RESHAPE says what the reshapes of it change, there and
+# back: layout, chunk or slots (one of its members is a spare then, at first). On blank disks the arrays are made, else
+# they are assembled and the acknowledged writes in the file ACKS looked for. Then all are written to (see writer.py;
+# sequence numbers from FIRST). END says how it ends:
 #
 #   stop      members are made to agree and compared first; after some writes the arrays are stopped
 #   settle    the same, but written to until somebody cuts the power
 #   rush      nothing is waited for: the power is cut during the resync
 #   degrade   as settle, and while it is written one member of each array fails
+#   reshape   the power is cut during a reshape: the one that was interrupted goes on, slowly, or a new one begins
+#   pause     what was interrupted goes on to its end, a new reshape begins, and the arrays are stopped half-way
 #
-# Lines for the host: `@@writing` when the load has begun, `@@ack ...`, `@@degraded`, `@@stopped`.
+# Lines for the host: `@@writing` when the load has begun, `@@ack ...`, `@@degraded`, `@@stopped`, and
+# `@@position NUMBER KIB...` with where the superblocks of an array say a reshape is.
 
 set -euo pipefail
 # shellcheck source=tests/lib/guest.sh
@@ -41,6 +45,7 @@ members() {
 }
 
 is_redundant() { [[ $(level_of "$1") != linear && $(level_of "$1") != raid0 ]]; }
+is_reshaped() { [[ -n $(field "$1" 5) ]]; }
 
 # create CASE NUMBER
 create() {
@@ -48,11 +53,22 @@ create() {
 	level=$(level_of "$1") layout=$(layout_of "$1")
 	mapfile -t list < <(members "$1" "$2")
 	[[ -z $layout ]] || args+=(--layout="$layout")
+	# With room for the data to move.
+	! is_reshaped "$1" || args+=(--chunk=64 --data-offset=2M --size="$((SLICE - 8))M")
+	[[ $(field "$1" 5) != slots ]] || args+=(--spare-devices=1)
 	! is_redundant "$1" || args+=(--bitmap="$(field "$1" 3)")
 	# The same name and UUID whoever makes it, so that superblocks can be compared.
 	[[ $(field "$1" 2) == 0.90 ]] || args+=(--name="relay$2" --homehost=rmd)
 	mdadm --quiet --create /dev/md"$2" --run --level="$level" --metadata="$(field "$1" 2)" --uuid="$(uuid "$2")" \
-		--raid-devices="$(field "$1" 4)" "${args[@]}" "${list[@]}"
+		--raid-devices="$(slots "$1")" "${args[@]}" "${list[@]}"
+}
+
+# slots CASE: how many slots it is made with.
+slots() {
+	local members
+	members=$(field "$1" 4)
+	[[ $(field "$1" 5) != slots ]] || members=$((members - 1))
+	echo "$members"
 }
 
 uuid() { printf 'a1b2c3d4:e5f60718:293a4b5c:%08x' "$1"; }
@@ -70,12 +86,12 @@ assemble() {
 	done
 }
 
-# rest NUMBER: sleeps until no pass runs.
+# rest NUMBER: sleeps until no pass runs, nor is about to.
 rest() {
-	local i
-	for ((i = 0; i < 1200; i++)); do
-		mdadm --wait /dev/md"$1" || true
-		[[ $(cat /sys/block/md"$1"/md/sync_action) != idle ]] || return 0
+	local i seen=0
+	for ((i = 0; i < 6000; i++)); do
+		if [[ $(cat /sys/block/md"$1"/md/sync_action) == idle ]]; then seen=$((seen + 1)); else seen=0; fi
+		((seen < 5)) || return 0
 		sleep 0.1
 	done
 	fail "md$1 does not settle: $(cat /proc/mdstat)"
@@ -107,6 +123,15 @@ agree() {
 	echo check >/sys/block/md"$2"/md/sync_action
 	rest "$2"
 	same "mismatches of md$2" 0 "$(cat /sys/block/md"$2"/md/mismatch_cnt)"
+	! is_reshaped "$1" || agree_by_format "$1" "$2"
+}
+
+# agree_by_format CASE NUMBER: copies of a raid10 are where the format says, and the same.
+agree_by_format() {
+	local list
+	mapfile -t list < <(members "$1" "$2")
+	python3 "$(dirname "$0")/raid10.py" /dev/md"$2" "${list[@]:0:$(cat /sys/block/md"$2"/md/raid_disks)}" ||
+		fail "copies of md$2 differ from it"
 }
 
 each() {
@@ -119,7 +144,9 @@ each() {
 }
 
 verify() { python3 "$WRITER" verify "$2" /dev/md"$2" "$ACKS"; }
-load() { python3 "$WRITER" write "$2" /dev/md"$2" "$FIRST" "$COUNT" & }
+# What a reshape makes larger, the next one makes smaller.
+load() { python3 "$WRITER" write "$2" /dev/md"$2" "$FIRST" "$COUNT" 2 "$(smallest "$1")" & }
+smallest() { if is_reshaped "$1"; then echo "$(($(slots "$1") * (SLICE - 8) * 1024 / 2 / 4))"; else echo 0; fi; }
 stop() { mdadm --quiet --stop /dev/md"$2"; }
 
 # lose CASE NUMBER: the last member fails.
@@ -127,30 +154,106 @@ lose() {
 	! is_redundant "$1" || mdadm /dev/md"$2" --fail "$(members "$1" "$2" | tail -n 1)"
 }
 
+# position CASE NUMBER: for the host.
+position() {
+	local list
+	is_reshaped "$1" || return 0
+	mapfile -t list < <(members "$1" "$2")
+	echo "@@position $2" "$(command mdadm --examine "${list[@]}" |
+		sed -n "s/.*Reshape pos'n : \\([0-9]*\\).*/\\1/p" | paste -s -d ' ')"
+}
+
+# together CASE NUMBER: passes over it do not wait for those over other partitions of its disks.
+together() { ! is_reshaped "$1" || echo 1 >/sys/block/md"$2"/md/sync_force_parallel; }
+
+is_between() { [[ $(cat /sys/block/md"$1"/md/reshape_position) != none ]]; }
+
+# hurry CASE NUMBER: what comes after its reshape is not slow.
+hurry() {
+	is_reshaped "$1" && ! is_between "$2" || return 0
+	echo 1000000 >/sys/block/md"$2"/md/sync_speed_max
+	echo 1000000 >/sys/block/md"$2"/md/sync_speed_min
+}
+
+# recover CASE NUMBER: an array that has ended its reshape is as it should be.
+recover() {
+	is_reshaped "$1" && ! is_between "$2" || return 0
+	hurry "$1" "$2"
+	rest "$2"
+	same "degraded of md$2" 0 "$(cat /sys/block/md"$2"/md/degraded)"
+	agree_by_format "$1" "$2"
+	echo system >/sys/block/md"$2"/md/sync_speed_min
+	echo system >/sys/block/md"$2"/md/sync_speed_max
+}
+
+# grow CASE NUMBER: a reshape begins, unless one goes on.
+grow() {
+	local md=/sys/block/md$2/md args=()
+	is_reshaped "$1" && ! is_between "$2" || return 0
+	# A C driver would put second copies of offset copies elsewhere (Documentation/defects.md).
+	[[ $RMD_DRIVER:$(field "$1" 5):$(cat "$md/layout") != c:layout:258 ]] || return 0
+	case $(field "$1" 5):$(cat "$md/layout"):$(cat "$md/chunk_size"):$(cat "$md/raid_disks") in
+	layout:258:*) args=(--layout=o2) ;;
+	layout:*) args=(--layout=n2) ;;
+	chunk:*:65536:*) args=(--chunk=128) ;;
+	chunk:*) args=(--chunk=64) ;;
+	slots:*:"$(slots "$1")") args=(--raid-devices="$(field "$1" 4)") ;;
+	slots:*)
+		mdadm --quiet --grow /dev/md"$2" --array-size=$(($(smallest "$1") * 4))
+		args=(--raid-devices="$(slots "$1")")
+		;;
+	esac
+	[[ $END != pause ]] || echo $(($(smallest "$1") * 4)) >"$md/sync_max"
+	mdadm --quiet --grow /dev/md"$2" "${args[@]}"
+	echo "md$2: ${args[*]}, $(cat "$md/reshape_direction")"
+}
+
+# half CASE NUMBER: waits until it has come to its half.
+half() {
+	local md=/sys/block/md$2/md i
+	is_reshaped "$1" && is_between "$2" || return 0
+	# C says so only when it has recorded where it is.
+	for ((i = 0; i < 50; i++)); do
+		[[ $(cut -d ' ' -f 1 "$md/sync_completed") != "$(cat "$md/sync_max")" ]] || break
+		sleep 0.1
+	done
+	shape "reshape = 50.0%"
+}
+
 put N $MD_PARAMS/legacy_async_del_gendisk
 for limit in speed_limit_min speed_limit_max; do
-	echo 1000000 >/proc/sys/dev/raid/$limit
+	# 32 MiB are to be reshaped.
+	if [[ $END == reshape ]]; then echo 700; else echo 1000000; fi >/proc/sys/dev/raid/$limit
 done
-[[ $END == rush ]] || CATCH_UP=yes
+[[ $END == rush || $END == reshape ]] || CATCH_UP=yes
 partitions $# "$SLICE" /dev/vd?
 if [[ $(head -c 5 /dev/vda | tr -d '\0') != relay ]]; then
 	step "new arrays"
 	each create "$@"
+	each together "$@"
 	echo relay | dd of=/dev/vda conv=notrunc,fsync status=none
 else
+	each position "$@"
 	step "assembly"
 	each assemble "$@"
+	each together "$@"
 	cat /proc/mdstat
 	each verify "$@"
 fi
-if [[ $END != rush ]]; then
+if [[ $END != rush && $END != reshape ]]; then
 	step "agreement"
 	each agree "$@"
 	[[ ! -e $ACKS ]] || each verify "$@"
 fi
+if [[ $END == reshape || $END == pause ]]; then
+	step "reshape"
+	each hurry "$@"
+	each recover "$@"
+	each grow "$@"
+fi
 step "load"
 COUNT=0
-[[ $END != stop ]] || COUNT=$WRITES
+[[ $END != stop && $END != pause ]] || COUNT=$WRITES
 each load "$@"
 echo "@@writing"
 if [[ $END == degrade ]]; then
@@ -162,6 +265,6 @@ for job in $(jobs -p); do
 	wait "$job" || fail "a writer failed"
 done
 step "stop"
-each agree "$@"
+if [[ $END == pause ]]; then each half "$@"; else each agree "$@"; fi
 each stop "$@"
 echo "@@stopped"

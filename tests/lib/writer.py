@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 """Writes whose acknowledgements outlive the machine, and what must be found of them afterwards.
 
-writer.py write NAME DEVICE FIRST COUNT [WORKERS]
-    writes 4 KiB blocks at random places of DEVICE, past the page cache, COUNT by each of WORKERS (0: for ever). Each
-    block holds its number and a sequence number, from FIRST upwards; when the write has returned, a line
-    `@@ack NAME BLOCK SEQUENCE` goes to standard output.
+writer.py write NAME DEVICE FIRST COUNT [WORKERS [BLOCKS]]
+    writes 4 KiB blocks at random places of DEVICE (of its first BLOCKS; 0: all), past the page cache, COUNT by each of
+    WORKERS (0: for ever). Each block holds its number and a sequence number, from FIRST upwards; when the write has
+    returned, a line `@@ack NAME BLOCK SEQUENCE` goes to standard output.
 writer.py verify NAME DEVICE ACKS
     every acknowledged block of NAME in the file ACKS (lines `NAME BLOCK SEQUENCE`) is there with the acknowledged
     sequence number or a later one: later writes may have reached the disk before they could be acknowledged.
@@ -29,11 +29,11 @@ def size_of(fd):
     return os.lseek(fd, 0, os.SEEK_END)
 
 
-def work(name, device, first, count, worker, workers):
+def work(name, device, first, count, worker, workers, most):
     fd = os.open(device, os.O_WRONLY | os.O_DIRECT)
     buffer = mmap.mmap(-1, BLOCK)
     # A worker has blocks of its own, so that sequence numbers of a block only grow.
-    blocks = size_of(fd) // BLOCK // workers
+    blocks = (most or size_of(fd) // BLOCK) // workers
     places = random.Random(first * workers + worker)
     done = 0
     while count == 0 or done < count:
@@ -46,12 +46,12 @@ def work(name, device, first, count, worker, workers):
         done += 1
 
 
-def write(name, device, first, count, workers):
+def write(name, device, first, count, workers=2, most=0):
     children = []
     for worker in range(workers):
         child = os.fork()
         if child == 0:
-            work(name, device, first, count, worker, workers)
+            work(name, device, first, count, worker, workers, most)
             os._exit(0)
         children.append(child)
     if any(os.waitpid(child, 0)[1] for child in children):
@@ -94,6 +94,6 @@ def verify(name, device, acks):
 
 
 if sys.argv[1] == "write":
-    write(sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]) if len(sys.argv) > 6 else 2)
+    write(sys.argv[2], sys.argv[3], *map(int, sys.argv[4:]))
 else:
     verify(*sys.argv[2:])
