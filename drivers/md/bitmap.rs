@@ -16,6 +16,7 @@ pub(crate) mod llbitmap;
 mod store;
 
 pub(crate) use intent::{answer_call, Intent, WriteIntent};
+pub(crate) use llbitmap::MarkedPages;
 pub(crate) use md_core::bitmap::SyncAnswer;
 
 use crate::{log::Text, member::Member};
@@ -166,6 +167,11 @@ pub(crate) trait Backend: Send + Sync {
 
     /// What it knows of the array.
     fn conditions(&self) -> &Conditions;
+
+    /// Where to look first whether a write needs anything of this at all, for a kind that can say so at once.
+    fn marked_pages(&self) -> Option<MarkedPages> {
+        None
+    }
 
     /// A write to `range` begins: marks its chunks, and keeps the marks until it ends.
     ///

@@ -11,7 +11,7 @@ use super::{
     Array,
 };
 use crate::{
-    bitmap::Backend,
+    bitmap::{Backend, MarkedPages},
     member::{Health, Member},
     personality::{mirror::moving::Postponed, Personality},
 };
@@ -47,6 +47,8 @@ pub(crate) struct Live {
     tracking: Arc<Tracking>,
     thread: Option<Waker<Service>>,
     bitmap: Option<Arc<dyn Backend>>,
+    /// Of `bitmap`, for all writes to look at.
+    marked_pages: Option<MarkedPages>,
 }
 
 impl Live {
@@ -64,6 +66,7 @@ impl Live {
             tracking,
             thread,
             bitmap: None,
+            marked_pages: None,
         })
     }
 
@@ -73,8 +76,15 @@ impl Live {
         self.bitmap.as_deref()
     }
 
+    /// Where its writes look first, if its bitmap is of a kind that has this.
+    #[inline]
+    pub(crate) fn marked_pages(&self) -> Option<&MarkedPages> {
+        self.marked_pages.as_ref()
+    }
+
     /// Its write-intent bitmap is another now, or none.
     pub(super) fn set_bitmap(&mut self, bitmap: Option<Arc<dyn Backend>>) {
+        self.marked_pages = bitmap.as_ref().and_then(|bitmap| bitmap.marked_pages());
         self.bitmap = bitmap;
     }
 

@@ -5,7 +5,7 @@
 use super::{Backend, Hold, Started};
 use crate::array::live::Live;
 use kernel::prelude::*;
-use kernel_ext::alloc::mempool::Wait;
+use kernel_ext::{alloc::mempool::Wait, sync::percpu_ref::Guard};
 use md_core::units::SectorRange;
 
 /// What a write does to the chunks it covers.
@@ -21,12 +21,22 @@ pub(crate) enum Intent {
 /// array as it is meanwhile: fields are dropped in this order. That may happen in an interrupt.
 #[must_use = "a write without its intent is not in the bitmap"]
 pub(crate) struct WriteIntent<P: AsRef<Live>> {
-    marked: Option<Marked>,
+    marks: Marks,
     pass: P,
 }
 
-/// A write that the bitmap of an array knows of.
-struct Marked {
+/// What a write has in the bitmap of its array.
+enum Marks {
+    /// There is no bitmap.
+    None,
+    /// Marks that were on media before it began, in a page that it is inside of.
+    Found(#[expect(dead_code, reason = "kept for its drop")] Guard),
+    /// Marks that were made for it.
+    Made(Made),
+}
+
+/// A write that the bitmap of an array was told of.
+struct Made {
     range: SectorRange,
     started: Started,
 }
@@ -37,11 +47,14 @@ impl<P: AsRef<Live>> WriteIntent<P> {
     #[inline]
     pub(crate) fn begin(pass: P, range: SectorRange, intent: Intent, wait: Wait) -> Result<Self> {
         let live = pass.as_ref();
-        let marked = match live.bitmap() {
-            None => None,
-            Some(bitmap) => Some(Marked::begin(live, bitmap, range, intent, wait)?),
+        let marks = match live.bitmap() {
+            None => Marks::None,
+            Some(bitmap) => match Marks::find(live, range, intent) {
+                Some(found) => found,
+                None => Marks::make(live, bitmap, range, intent, wait)?,
+            },
         };
-        Ok(Self { marked, pass })
+        Ok(Self { marks, pass })
     }
 
     /// What keeps the array as it is.
@@ -53,17 +66,25 @@ impl<P: AsRef<Live>> WriteIntent<P> {
     /// Whether what protects the write is on media, so that it may be submitted. Once true it stays so. Any context.
     #[inline]
     pub(crate) fn is_on_media(&self) -> bool {
-        let Some(marked) = &self.marked else {
-            return true;
-        };
-        let bitmap = self.pass.as_ref().bitmap();
-        marked.started.on_media || bitmap.is_none_or(|bitmap| bitmap.is_on_media(marked.range))
+        match &self.marks {
+            Marks::None | Marks::Found(_) => true,
+            Marks::Made(made) => made.is_on_media(self.pass.as_ref()),
+        }
     }
 }
 
-impl Marked {
+impl Marks {
+    /// Without anything to do, which most writes have not.
     #[inline]
-    fn begin(
+    fn find(live: &Live, range: SectorRange, intent: Intent) -> Option<Self> {
+        let pages = live.marked_pages()?;
+        match intent {
+            Intent::Write => pages.enter(range).map(Self::Found),
+            Intent::Discard => None,
+        }
+    }
+
+    fn make(
         live: &Live,
         bitmap: &dyn Backend,
         range: SectorRange,
@@ -75,11 +96,17 @@ impl Marked {
             Intent::Discard => bitmap.start_discard(range, wait)?,
         };
         answer_call(live, bitmap);
-        Ok(Self { range, started })
+        Ok(Self::Made(Made { range, started }))
+    }
+}
+
+impl Made {
+    fn is_on_media(&self, live: &Live) -> bool {
+        let bitmap = live.bitmap();
+        self.started.on_media || bitmap.is_none_or(|bitmap| bitmap.is_on_media(self.range))
     }
 
     /// Tells the bitmap that the write has ended, if it is not told by what it holds.
-    #[inline]
     fn end(&self, live: &Live) {
         if !matches!(self.started.hold, Hold::Marks) {
             return;
@@ -104,8 +131,8 @@ pub(crate) fn answer_call(live: &Live, bitmap: &dyn Backend) {
 impl<P: AsRef<Live>> Drop for WriteIntent<P> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(marked) = &self.marked {
-            marked.end(self.pass.as_ref());
+        if let Marks::Made(made) = &self.marks {
+            made.end(self.pass.as_ref());
         }
     }
 }

@@ -60,6 +60,18 @@ pub(crate) enum Inside {
     Several(#[expect(dead_code, reason = "kept for its drop")] KBox<KVec<Guard>>),
 }
 
+/// The pages, for writes that need no more of the bitmap than that it lets them be.
+pub(crate) struct MarkedPages(Arc<Core>);
+
+impl MarkedPages {
+    /// Goes inside the page of `range` if a write there has nothing else to do, which is so for most: it has one cell,
+    /// which is marked, in memory and on media. `None` says nothing. Any context.
+    #[inline]
+    pub(crate) fn enter(&self, range: SectorRange) -> Option<Guard> {
+        self.0.enter_marked(range)
+    }
+}
+
 /// What came of going inside.
 struct Entered {
     inside: Inside,
@@ -156,6 +168,21 @@ impl Core {
     #[inline]
     fn busy_until(&self) -> Jiffies {
         jiffies().saturating_add(self.barrier_idle_jiffies.load(Relaxed))
+    }
+
+    /// See [`MarkedPages::enter`].
+    #[inline]
+    fn enter_marked(&self, range: SectorRange) -> Option<Guard> {
+        let (page, at) = self.geometry.only_cell(range)?;
+        let (page, at) = (usize::try_from(page).ok()?, usize::try_from(at).ok()?);
+        let page: &Page = self.pages.get(page)?;
+        let inside = page.gate.enter()?;
+        // The cell is looked at before what is not on media: see `Page`.
+        let ready = page.is_marked(at) && page.is_settled(&(at..at + 1), self.unit);
+        ready.then(|| {
+            page.touch(self.busy_until());
+            inside
+        })
     }
 
     /// Goes inside the pages of `span` and does `action` to its cells. May sleep while the daemon has one of them, if
@@ -313,6 +340,10 @@ impl Backend for Lockless {
 
     fn lockless(&self) -> Option<&Lockless> {
         Some(self)
+    }
+
+    fn marked_pages(&self) -> Option<MarkedPages> {
+        Some(MarkedPages(self.core.clone()))
     }
 
     fn start_write(&self, range: SectorRange, wait: Wait) -> Result<Started> {

@@ -251,6 +251,17 @@ impl SectorRange {
         self.start
     }
 
+    /// Last sector.
+    #[inline]
+    pub const fn last(self) -> Sector {
+        // By the type invariant neither wraps.
+        Sector::new(
+            self.start
+                .get()
+                .wrapping_add(self.len.get().wrapping_sub(1)),
+        )
+    }
+
     /// Length, never zero.
     #[inline]
     pub const fn len(self) -> Sectors {
@@ -296,6 +307,8 @@ mod tests {
         assert_eq!(SectorRange::new(Sector::ZERO, Sectors::ZERO), None);
         assert_eq!(SectorRange::new(Sector::MAX, Sectors::new(1)), None);
         assert_eq!(range(u64::MAX - 1, 1).end(), Sector::MAX);
+        assert_eq!(range(u64::MAX - 1, 1).last(), Sector::new(u64::MAX - 1));
+        assert_eq!(range(8, 8).last(), Sector::new(15));
     }
 
     #[test]

@@ -406,6 +406,19 @@ impl Geometry {
         })
     }
 
+    /// The page, and the byte in it, of the cell of `range`, if it has just one and lies within the data: what most
+    /// writes ask for.
+    #[inline]
+    pub fn only_cell(&self, range: SectorRange) -> Option<(u64, u64)> {
+        let (first, last) = (range.start().get(), range.last().get());
+        if last >= self.data.get() {
+            return None;
+        }
+        let ((chunk, _), (last, _)) = (self.chunk.split(first), self.chunk.split(last));
+        // By the type invariant the sum is at most the size of the area.
+        (chunk == last).then(|| self.page.split(chunk.wrapping_add(HEADER_BYTES)))
+    }
+
     /// The pages with the cells of `span`; `None` when it reaches beyond the last chunk.
     pub fn pages_of(&self, span: ChunkSpan) -> Option<PageSpan> {
         let first = self.place(span.first())?.page;
@@ -447,6 +460,24 @@ mod tests {
 
     fn span(span: Option<ChunkSpan>) -> Option<(u64, u64)> {
         span.map(|s| (s.first().get(), s.last().get()))
+    }
+
+    /// What the quick way says of a range is what the general one does.
+    #[test]
+    fn one_cell_is_found_where_there_is_one() {
+        let geometry = Geometry::choose(&area(4000 * 128 - 40, 256)).expect("it fits");
+        for start in (0..4000 * 128).step_by(8) {
+            for len in [1, 8, 127, 128, 129] {
+                let range = range(start, len);
+                let inside = range.end().get() <= geometry.data().get();
+                let one = geometry
+                    .touched(range)
+                    .filter(|span| inside && span.chunks() == 1)
+                    .and_then(|span| geometry.place(span.first()))
+                    .map(|place| (place.page.0, u64::from(place.offset)));
+                assert_eq!(geometry.only_cell(range), one, "{range:?}");
+            }
+        }
     }
 
     /// 128 KiB hold 127 Ki cells; one chunk more and the chunks double.
