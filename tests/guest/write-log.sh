@@ -3,9 +3,10 @@
 # vm: --smp 2 --timeout 1800 --disk a:72M --disk b:72M --disk c:256M
 #
 # write-log.sh [CUTS]: all that a raid1 with a bitmap writes to its members is logged, in its order (dm-log-writes).
-# Where data are written to, each member's bitmap said so on media before. Then the power fails at so many places in the
-# log (5 for each kind of bitmap; 50 with RMD_LONG=1): the array is assembled from what was there, and its members agree
-# when what was marked, and nothing else, has been copied.
+# Where data are written to, each member's bitmap said so on media before. Meanwhile the array becomes larger, and its
+# bitmap with it. Then the power fails at so many places in the log (5 for each kind of bitmap; 50 with RMD_LONG=1), and
+# as many while it became larger: the array is assembled from what was there, and its members agree when what was
+# marked, and nothing else, has been copied.
 #
 # Both members lie on one logged device, so that there is one order for all they are given, below which the bitmaps
 # are on a slow disk: what does not wait for its mark is in the log before it.
@@ -15,6 +16,7 @@ source "$(dirname "$0")/../lib/guest.sh"
 
 CUTS=${1:-$([[ -n ${RMD_LONG:-} ]] && echo 50 || echo 5)}
 SEED=$RANDOM
+total=0
 MD=/sys/block/md0/md
 DISKS=(/dev/vda /dev/vdb)
 LOG=/dev/vdc
@@ -46,6 +48,13 @@ bursts() {
 		--output="/tmp/fio-$1" "${@:3}" || fail "$(cat "/tmp/fio-$1")"
 }
 
+# grow: the array takes all the room there is.
+grow() {
+	dmsetup message log 0 mark grow
+	mdadm --quiet --grow /dev/md0 --size=max
+	dmsetup message log 0 mark grown
+}
+
 # record KIND OPTION...: a run of writes to an array with such a bitmap is in the log.
 record() {
 	local kind=$1
@@ -56,7 +65,7 @@ record() {
 	dmsetup create one --table "0 $LEG linear /dev/mapper/log 0"
 	dmsetup create two --table "0 $LEG linear /dev/mapper/log $LEG"
 	mdadm --quiet --create /dev/md0 --run --assume-clean --metadata=1.2 --data-offset=1M --level=1 --raid-devices=2 \
-		--bitmap="$kind" "$@" /dev/mapper/one /dev/mapper/two
+		--size=56M --bitmap="$kind" "$@" /dev/mapper/one /dev/mapper/two
 	if [[ $kind == lockless ]]; then
 		put 1 $MD/llbitmap/daemon_sleep
 		put 1 $MD/llbitmap/barrier_idle
@@ -67,8 +76,14 @@ record() {
 	dmsetup message log 0 mark begin
 	# Writes that are durable by themselves, and others.
 	bursts fua 0 --sync=dsync &
-	bursts flush 40 --fsync=10
-	wait $! || fail "no writes"
+	local fua=$!
+	bursts flush 40 --fsync=10 &
+	local flush=$!
+	sleep 7
+	grow
+	wait $fua || fail "no writes"
+	wait $flush || fail "no writes"
+	same "sectors" $((LEG - DATA)) "$(cat /sys/block/md0/size)"
 	sleep 4
 	mdadm --quiet --stop /dev/md0
 	settled
@@ -108,9 +123,12 @@ for kind in "internal --bitmap-chunk=64K" lockless; do
 	write_log check
 	step "${kind%% *}: $CUTS cuts, seed $SEED"
 	write_log cuts "$CUTS" "$SEED" >/tmp/cuts
+	write_log cuts "$CUTS" "$SEED" grow grown >/tmp/cuts-growing
+	(($(wc -l </tmp/cuts-growing) >= 5)) || fail "nothing is written when the array grows"
 	while read -r cut; do
 		recover "$cut"
-	done </tmp/cuts
+		total=$((total + 1))
+	done < <(sort -nu /tmp/cuts /tmp/cuts-growing)
 done
-echo "rmd-detail: $((2 * CUTS)) cuts"
+echo "rmd-detail: $total cuts"
 rmmod md_mod

@@ -9,8 +9,8 @@ log when it has ended; one that is not durable by itself (FUA) when the next flu
 write_log.py check LOG LEG
     at every write of data to a leg (LEG sectors each), behind the mark `begin`, its chunk is marked in the bitmap of
     that leg, as durable then. Prints what was looked at; the rest of the arguments are of a log in which this is so.
-write_log.py cuts LOG LEG COUNT SEED
-    so many places between two entries behind the mark, in order.
+write_log.py cuts LOG LEG COUNT SEED [FROM TO]
+    so many places between two entries, in order, or as many as there are: behind the mark `begin`, or between two marks.
 write_log.py replay LOG LEG CUT DEVICE DEVICE
     writes what a cut at that place leaves to two empty devices. Prints how many sectors the chunks have that are marked
     on one of them.
@@ -127,11 +127,11 @@ def replayed(path, size, cut=None):
     return legs
 
 
-def begin(path):
+def mark(path, name):
     for number, entry in enumerate(entries(path)):
-        if entry.flags & MARK and entry.data == b"begin":
+        if entry.flags & MARK and entry.data == name.encode():
             return number
-    sys.exit("the log has no mark")
+    sys.exit(f"the log has no mark {name}")
 
 
 def check(path, size):
@@ -139,7 +139,7 @@ def check(path, size):
     durable = [Leg(), Leg()]
     # Writes that are durable with the next flush.
     waiting = []
-    start, seen, unmarked = begin(path), collections.Counter(), []
+    start, seen, unmarked = mark(path, "begin"), collections.Counter(), []
     dirty = [set(), set()]
     for number, entry in enumerate(entries(path)):
         if entry.flags & MARK:
@@ -178,9 +178,11 @@ def check(path, size):
             sys.exit(f"there are no {what}, so nothing was shown")
 
 
-def cuts(path, count, seed):
-    start, end = begin(path), sum(1 for _ in entries(path))
-    for cut in sorted(random.Random(seed).sample(range(start + 1, end + 1), count)):
+def cuts(path, count, seed, first="begin", last=None):
+    start = mark(path, first)
+    end = mark(path, last) if last else sum(1 for _ in entries(path))
+    places = range(start + 1, end + 1)
+    for cut in sorted(random.Random(seed).sample(places, min(count, len(places)))):
         print(cut)
 
 
@@ -233,7 +235,7 @@ def main(what, path, size, *rest):
     if what == "check":
         check(path, size)
     elif what == "cuts":
-        cuts(path, int(rest[0]), int(rest[1]))
+        cuts(path, int(rest[0]), int(rest[1]), *rest[2:])
     elif what == "replay":
         replay(path, size, int(rest[0]), rest[1:])
     else:
