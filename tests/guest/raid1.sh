@@ -58,7 +58,7 @@ for metadata in "${versions[@]}"; do
 	same "events of the two" "$(events /dev/vda)" "$(events /dev/vdb)"
 
 	step "data"
-	verify /dev/md0 32M
+	verify /dev/md0 8M
 	mkfs.ext4 -q /dev/md0
 	mount /dev/md0 /mnt
 	dd if=/dev/urandom of=/mnt/file bs=1M count=16 status=none
@@ -96,7 +96,7 @@ for metadata in "${versions[@]}"; do
 	mount /dev/md0 /mnt
 	same "the file" "$want" "$(sha256sum </mnt/file)"
 	umount /mnt
-	verify /dev/md0 16M
+	verify /dev/md0 8M
 	before=$(sum /dev/md0)
 	mdadm --quiet --stop /dev/md0
 	mdadm --quiet --assemble /dev/md0 --run /dev/vda
