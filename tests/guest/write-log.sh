@@ -92,11 +92,18 @@ record() {
 	dmsetup remove base
 }
 
+# ask QUESTION: what who goes through the log answers, in ANSWER.
+ask() {
+	echo "$1" >&"${REPLAY[1]}"
+	read -r -t 600 ANSWER <&"${REPLAY[0]}" || fail "no answer to $1"
+}
+
 # recover CUT: the power has failed there.
 recover() {
 	local marked copied
 	blank
-	marked=$(write_log replay "$1" "${DISKS[@]}")
+	ask "replay $1"
+	marked=$ANSWER
 	copied=$(written)
 	mdadm --quiet --assemble /dev/md0 "${DISKS[@]}"
 	idle
@@ -104,7 +111,8 @@ recover() {
 	copied=$(($(written) - copied))
 	mdadm --quiet --stop /dev/md0
 	((copied <= marked + 1000)) || fail "cut at $1: $copied sectors were written, $marked are marked"
-	write_log compare "$1" "${DISKS[@]}" || fail "cut at $1"
+	ask compare
+	same "cut at $1" right "$ANSWER"
 	echo "cut at $1: $marked sectors marked, $copied written"
 }
 
@@ -125,10 +133,15 @@ for kind in "internal --bitmap-chunk=64K" lockless; do
 	write_log cuts "$CUTS" "$SEED" >/tmp/cuts
 	write_log cuts "$CUTS" "$SEED" grow grown >/tmp/cuts-growing
 	(($(wc -l </tmp/cuts-growing) >= 5)) || fail "nothing is written when the array grows"
-	while read -r cut; do
+	coproc REPLAY { write_log serve "${DISKS[@]}"; }
+	replaying=$REPLAY_PID
+	mapfile -t cuts < <(sort -nu /tmp/cuts /tmp/cuts-growing)
+	for cut in "${cuts[@]}"; do
 		recover "$cut"
 		total=$((total + 1))
-	done < <(sort -nu /tmp/cuts /tmp/cuts-growing)
+	done
+	eval "exec ${REPLAY[1]}>&-"
+	wait "$replaying"
 done
 echo "rmd-detail: $total cuts"
 rmmod md_mod

@@ -11,12 +11,12 @@ write_log.py check LOG LEG
     that leg, as durable then. Prints what was looked at; the rest of the arguments are of a log in which this is so.
 write_log.py cuts LOG LEG COUNT SEED [FROM TO]
     so many places between two entries, in order, or as many as there are: behind the mark `begin`, or between two marks.
-write_log.py replay LOG LEG CUT DEVICE DEVICE
-    writes what a cut at that place leaves to two empty devices. Prints how many sectors the chunks have that are marked
-    on one of them.
-write_log.py compare LOG LEG CUT DEVICE DEVICE
-    the data on both are equal, and each block is as it was last written on both legs before the cut, or as it was
-    written later on one of them.
+write_log.py serve LOG LEG DEVICE DEVICE
+    goes through the log as its input says, and answers each line with one:
+    `replay CUT`, which is behind the cut before, writes what a cut at that place leaves to the two devices, which are
+    empty, and answers how many sectors the chunks have that are marked on one of them;
+    `compare` answers `right` when the data on both are equal, and each block is as it was last written on both legs
+    before the cut, or as it was written later on one of them; else what is wrong.
 """
 
 import collections
@@ -29,6 +29,9 @@ SECTOR = 512
 BLOCK = 8 * SECTOR
 FLUSH, FUA, DISCARD, MARK = 1, 2, 4, 8
 MAGIC = 0x6A736677736872
+# Blocks that are compared at once.
+PIECE = 256
+ZEROES = bytes(BLOCK)
 # Of a superblock of version 1.2, in sectors from the start of a member.
 SUPER = 8
 
@@ -115,12 +118,10 @@ def pieces(entry, size):
     return which, sector
 
 
-def replayed(path, size, cut=None):
-    """The legs after `cut` entries, or all."""
+def replayed(path, size):
+    """The legs after all of it."""
     legs = [Leg(), Leg()]
-    for number, entry in enumerate(entries(path)):
-        if number == cut:
-            break
+    for entry in entries(path):
         if entry.count and not entry.flags & (MARK | DISCARD):
             which, sector = pieces(entry, size)
             legs[which].write(sector, entry.data)
@@ -186,48 +187,85 @@ def cuts(path, count, seed, first="begin", last=None):
         print(cut)
 
 
-def replay(path, size, cut, devices):
-    legs = replayed(path, size, cut)
-    for leg, device in zip(legs, devices):
-        with open(device, "r+b") as file:
-            for number, block in leg.blocks.items():
-                file.seek(number * BLOCK)
-                file.write(block)
-            file.flush()
-            os.fsync(file.fileno())
-    bitmap = Bitmap(legs[0])
-    marked = set().union(*(bitmap.marked(leg) for leg in legs))
-    print(len(marked) * bitmap.chunk)
+class Replay:
+    """What a cut leaves, further and further on in the log."""
+
+    def __init__(self, path, size, devices):
+        self.entries, self.at = entries(path), 0
+        self.size, self.devices = size, devices
+        self.legs = [Leg(), Leg()]
+        # What each block was on each leg, one after the other.
+        self.may = [collections.defaultdict(lambda: [bytes(BLOCK)]) for _ in devices]
+
+    def go_to(self, cut):
+        while self.at < cut:
+            entry = next(self.entries)
+            self.at += 1
+            if not entry.count or entry.flags & (MARK | DISCARD):
+                continue
+            which, sector = pieces(entry, self.size)
+            self.legs[which].write(sector, entry.data)
+            for skip in range(0, len(entry.data), BLOCK):
+                self.may[which][sector // 8 + skip // BLOCK].append(entry.data[skip : skip + BLOCK])
+
+    def replay(self, cut):
+        self.go_to(cut)
+        for leg, device in zip(self.legs, self.devices):
+            with open(device, "r+b") as file:
+                for number, block in leg.blocks.items():
+                    file.seek(number * BLOCK)
+                    file.write(block)
+                file.flush()
+                os.fsync(file.fileno())
+        bitmap = Bitmap(self.legs[0])
+        marked = set().union(*(bitmap.marked(leg) for leg in self.legs))
+        return len(marked) * bitmap.chunk
+
+    def compare(self):
+        number, end = Bitmap(self.legs[0]).data_at // 8, self.size // 8
+        with open(self.devices[0], "rb") as first, open(self.devices[1], "rb") as second:
+            first.seek(number * BLOCK)
+            second.seek(number * BLOCK)
+            while number < end:
+                count = min(PIECE, end - number)
+                piece = first.read(count * BLOCK)
+                if len(piece) < count * BLOCK:
+                    return f"the legs end in sector {number * 8}"
+                if piece != second.read(count * BLOCK):
+                    return f"the legs differ in sector {number * 8} or behind it"
+                wrong = self.wrong(number, piece)
+                if wrong is not None:
+                    return f"sector {wrong * 8} is not as it was written"
+                number += count
+        return "right"
+
+    def wrong(self, number, piece):
+        """The first block that is not as it may be, of those from `number` on."""
+        for skip in range(0, len(piece), BLOCK):
+            block, here = piece[skip : skip + BLOCK], number + skip // BLOCK
+            if not any(here in may for may in self.may):
+                if block != ZEROES:
+                    return here
+                continue
+            one, other = self.may[0][here], self.may[1][here]
+            # As many writes of this block ended on both legs as on the leg with fewer; those behind may be there or not.
+            both = min(len(one), len(other)) - 1
+            if block not in one[both:] + other[both:]:
+                return here
+        return None
 
 
-def compare(path, size, cut, devices):
-    bitmap = Bitmap(replayed(path, size)[0])
-    # Of each block the contents it may have on each leg, the last that was there at the cut first.
-    may = [collections.defaultdict(lambda: [bytes(BLOCK)]) for _ in devices]
-    for number, entry in enumerate(entries(path)):
-        if number == cut:
-            break
-        if entry.flags & (MARK | DISCARD) or not entry.count:
-            continue
-        which, sector = pieces(entry, size)
-        if sector < bitmap.data_at:
-            continue
-        for skip in range(0, len(entry.data), BLOCK):
-            may[which][sector // 8 + skip // BLOCK].append(entry.data[skip : skip + BLOCK])
-    first, second = [open(device, "rb") for device in devices]
-    first.seek(bitmap.data_at * SECTOR)
-    second.seek(bitmap.data_at * SECTOR)
-    number = bitmap.data_at // 8
-    for _ in range(bitmap.size // 8):
-        block = first.read(BLOCK)
-        if block != second.read(BLOCK):
-            sys.exit(f"the legs differ in sector {number * 8}")
-        one, other = may[0].get(number, [bytes(BLOCK)]), may[1].get(number, [bytes(BLOCK)])
-        # As many writes of this block ended on both legs as on the leg with fewer; those behind may be there or not.
-        both = min(len(one), len(other)) - 1
-        if block not in one[both:] + other[both:]:
-            sys.exit(f"sector {number * 8} is not as it was written")
-        number += 1
+def serve(path, size, devices):
+    replay = Replay(path, size, devices)
+    for line in sys.stdin:
+        match line.split():
+            case ["replay", cut]:
+                answer = replay.replay(int(cut))
+            case ["compare"]:
+                answer = replay.compare()
+            case _:
+                sys.exit(f"what is {line!r}?")
+        print(answer, flush=True)
 
 
 def main(what, path, size, *rest):
@@ -236,10 +274,10 @@ def main(what, path, size, *rest):
         check(path, size)
     elif what == "cuts":
         cuts(path, int(rest[0]), int(rest[1]), *rest[2:])
-    elif what == "replay":
-        replay(path, size, int(rest[0]), rest[1:])
+    elif what == "serve":
+        serve(path, size, rest)
     else:
-        compare(path, size, int(rest[0]), rest[1:])
+        sys.exit(__doc__)
 
 
 main(*sys.argv[1:])
