@@ -104,6 +104,12 @@ recover() {
 	blank
 	ask "replay $1"
 	marked=$ANSWER
+	if [[ $(mdadm --examine "${DISKS[@]}" | grep "Array Size" | sort -u | wc -l) != 1 ]]; then
+		# Between the superblocks of two members mdadm finds them of two arrays, whatever their events are.
+		same "members of two sizes" 1 "$(mdadm --assemble /dev/md0 "${DISKS[@]}" 2>&1 | grep -c "match others")"
+		echo "cut at $1: members of two sizes"
+		return
+	fi
 	copied=$(written)
 	mdadm --quiet --assemble /dev/md0 "${DISKS[@]}"
 	idle
