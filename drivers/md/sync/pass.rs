@@ -68,7 +68,7 @@ pub(super) enum Ended {
 /// A pass under way.
 pub(super) struct Running {
     pub(super) job: Job,
-    engine: Engine,
+    pub(super) engine: Engine,
     windows: KVec<Option<Window>>,
     in_flight: usize,
     pub(super) next: Cursor,
@@ -232,8 +232,11 @@ impl Running {
         if self.arrive(index) {
             return;
         }
-        if let Some(window) = self.release(index).filter(|_| self.failed) {
-            self.abort(&window);
+        if let Some(window) = self.release(index) {
+            if self.failed {
+                self.abort(&window);
+            }
+            self.engine.recycle(window);
         }
     }
 

@@ -118,6 +118,7 @@ impl Running {
             // Whoever waits for the position to pass is waked while the bucket is still held: it is let in after.
             if let Some(window) = window {
                 window.pass().live().tracking().wake();
+                self.engine.recycle(window);
             }
         }
         true

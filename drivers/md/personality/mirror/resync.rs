@@ -106,6 +106,8 @@ pub(crate) struct Engine {
     pub(crate) mode: Mode,
     /// Sectors sent to members, by which others' I/O is told from ours.
     pub(crate) sent: u64,
+    /// Pages of whole requests that are over, for those to come.
+    spare: KVec<Pages>,
 }
 
 /// How a request goes on.
@@ -162,7 +164,38 @@ impl Engine {
             done: Arc::new(Parked::new(), GFP_KERNEL)?,
             mode,
             sent: 0,
+            spare: KVec::new(),
         })
+    }
+
+    /// Pages to read into. What those of whole requests held before is read over, all of it.
+    fn pages(&mut self, sectors: u32) -> Result<Pages> {
+        let spare = if sectors == WINDOW {
+            self.spare.pop()
+        } else {
+            None
+        };
+        let count = usize::try_from(sectors.div_ceil(PAGE_SECTORS))?;
+        spare.map_or_else(|| Pages::zeroed(count, GFP_KERNEL), Ok)
+    }
+
+    /// Keeps the pages of a request that is over. There are never more than were in use at once.
+    pub(crate) fn recycle(&mut self, window: Window) {
+        if window.sectors != WINDOW {
+            return;
+        }
+        for copy in window.copies {
+            let Some(pages) = Arc::into_unique_or_drop(copy.pages) else {
+                continue;
+            };
+            let mut pages = Pin::into_inner(pages);
+            if let Ok(none) = Pages::zeroed(0, GFP_KERNEL) {
+                // Without memory for it they are freed.
+                let _ = self
+                    .spare
+                    .push(core::mem::replace(&mut *pages, none), GFP_KERNEL);
+            }
+        }
     }
 
     fn step(&self, window: &Window, copy: Located<'_>, to: Direction) -> Step {
@@ -177,8 +210,7 @@ impl Engine {
     }
 
     fn read(&mut self, window: &Window, copy: Located<'_>) -> Result {
-        let pages = usize::try_from(window.sectors.div_ceil(PAGE_SECTORS))?;
-        let pages = Pages::zeroed(pages, GFP_KERNEL)?;
+        let pages = self.pages(window.sectors)?;
         let step = self.step(window, copy, Direction::Read);
         let mut bio = self
             .bios
