@@ -42,8 +42,8 @@ use kernel_ext::{
 };
 use md_core::units::{Sector, Sectors};
 
-/// Writes that can be made without memory, one after the other.
-const RESERVE: u16 = 4;
+/// Writes that can be made without memory, one after the other. A page for vectors goes with each.
+const RESERVE: u16 = 2;
 
 /// Of each write.
 const DURABLE: Flags = Flags::SYNC.with(Flags::META).with(Flags::FUA);
