@@ -99,7 +99,7 @@ says slow 'time limit'
 RMD_BOOT_LIMIT=0 in_guest unborn 96 "$work/script.sh" <<'END'
 true
 END
-says unborn 'said nothing for 0 s'
+says unborn 'was not up after'
 says unborn 'once more'
 says unborn 'did not come up'
 
