@@ -195,7 +195,7 @@ class Replay:
         self.size, self.devices = size, devices
         self.legs = [Leg(), Leg()]
         # What each block was on each leg, one after the other.
-        self.may = [collections.defaultdict(lambda: [bytes(BLOCK)]) for _ in devices]
+        self.may = [collections.defaultdict(lambda: [ZEROES]) for _ in devices]
 
     def go_to(self, cut):
         while self.at < cut:
@@ -243,11 +243,7 @@ class Replay:
         """The first block that is not as it may be, of those from `number` on."""
         for skip in range(0, len(piece), BLOCK):
             block, here = piece[skip : skip + BLOCK], number + skip // BLOCK
-            if not any(here in may for may in self.may):
-                if block != ZEROES:
-                    return here
-                continue
-            one, other = self.may[0][here], self.may[1][here]
+            one, other = (may.get(here, [ZEROES]) for may in self.may)
             # As many writes of this block ended on both legs as on the leg with fewer; those behind may be there or not.
             both = min(len(one), len(other)) - 1
             if block not in one[both:] + other[both:]:
