@@ -57,3 +57,10 @@ kill_under_load() {
     sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
     kill -9 "$(cat "$work/qemu.pid")" || true
 }
+
+# travels: how many arrays were found in the middle of a reshape; fails when that is less than a third.
+travels() {
+    grep -h '^@@position' "$work"/stage*.log | awk -v common=32768 '
+        { for (n = 3; n <= NF; n++) if ($n > 0 && $n < common) { among++; break } all++ }
+        END { print among + 0 " of " all + 0 " arrays were in the middle of a reshape"; exit all == 0 || 3 * among < all }'
+}

@@ -168,16 +168,26 @@ together() { ! is_reshaped "$1" || echo 1 >/sys/block/md"$2"/md/sync_force_paral
 
 is_between() { [[ $(cat /sys/block/md"$1"/md/reshape_position) != none ]]; }
 
+# note CASE NUMBER: whether a reshape of it goes on; what follows is for all those of which none does, though one may end
+# meanwhile.
+declare -A between
+note() {
+	is_reshaped "$1" || return 0
+	! is_between "$2" || between[$2]=yes
+}
+
+is_at_rest() { is_reshaped "$1" && [[ -z ${between[$2]:-} ]]; }
+
 # hurry CASE NUMBER: what comes after its reshape is not slow.
 hurry() {
-	is_reshaped "$1" && ! is_between "$2" || return 0
+	is_at_rest "$1" "$2" || return 0
 	echo 1000000 >/sys/block/md"$2"/md/sync_speed_max
 	echo 1000000 >/sys/block/md"$2"/md/sync_speed_min
 }
 
 # recover CASE NUMBER: an array that has ended its reshape is as it should be.
 recover() {
-	is_reshaped "$1" && ! is_between "$2" || return 0
+	is_at_rest "$1" "$2" || return 0
 	hurry "$1" "$2"
 	rest "$2"
 	same "degraded of md$2" 0 "$(cat /sys/block/md"$2"/md/degraded)"
@@ -189,7 +199,7 @@ recover() {
 # grow CASE NUMBER: a reshape begins, unless one goes on.
 grow() {
 	local md=/sys/block/md$2/md args=()
-	is_reshaped "$1" && ! is_between "$2" || return 0
+	is_at_rest "$1" "$2" || return 0
 	# A C driver would put second copies of offset copies elsewhere (Documentation/defects.md).
 	[[ $RMD_DRIVER:$(field "$1" 5):$(cat "$md/layout") != c:layout:258 ]] || return 0
 	case $(field "$1" 5):$(cat "$md/layout"):$(cat "$md/chunk_size"):$(cat "$md/raid_disks") in
@@ -210,15 +220,13 @@ grow() {
 
 # half CASE NUMBER: waits until it has come to its half.
 half() {
-	local md=/sys/block/md$2/md i
+	local md=/sys/block/md$2/md
 	is_reshaped "$1" && is_between "$2" || return 0
-	# C says so only when it has recorded where it is.
-	for ((i = 0; i < 50; i++)); do
-		[[ $(cut -d ' ' -f 1 "$md/sync_completed") != "$(cat "$md/sync_max")" ]] || break
-		sleep 0.1
-	done
-	shape "reshape = 50.0%"
+	await "progress of md$2" $(($(cat "$md/sync_max") / 2)) reached "$2"
 }
+
+# reached NUMBER: how many KiB of it a reshape has done, as mdstat has it.
+reached() { sed -n "/^md$1 /,/^ *\$/s/.* reshape = *[0-9.]*% (\([0-9]*\)\/.*/\1/p" /proc/mdstat; }
 
 put N $MD_PARAMS/legacy_async_del_gendisk
 for limit in speed_limit_min speed_limit_max; do
@@ -247,6 +255,7 @@ if [[ $END != rush && $END != reshape ]]; then
 fi
 if [[ $END == reshape || $END == pause ]]; then
 	step "reshape"
+	each note "$@"
 	each hurry "$@"
 	each recover "$@"
 	each grow "$@"
