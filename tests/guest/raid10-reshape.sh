@@ -3,7 +3,8 @@
 # vm: --smp 2 --disk a:24M --disk b:24M --disk c:24M --disk d:24M --disk e:24M --timeout 1200
 #
 # A raid10 is reshaped while it is written and read: more and fewer members, another chunk, near to offset copies; each
-# is stopped half-way and goes on when the array is assembled. What cannot be done is refused, and changes nothing.
+# is stopped half-way and goes on when the array is assembled. Others lose a member half-way (more of them with
+# RMD_LONG=1). What cannot be done is refused, and changes nothing.
 set -euo pipefail
 # shellcheck source=tests/lib/guest.sh
 source "$(dirname "$0")/../lib/guest.sh"
@@ -58,14 +59,15 @@ create() {
 	dd if=/tmp/want of=/dev/md0 bs=1M oflag=direct status=none
 }
 
-# halfway DIRECTION KIB ARGUMENT...: mdadm --grow with these, under load of the first KIB, up to half of them; there the
-# array is stopped and assembled, and goes on to the end.
+# halfway DIRECTION ARGUMENT...: mdadm --grow with these, under load of the first KIB, up to half of them. The load goes
+# on.
+KIB=32768
 halfway() {
-	local direction=$1 kib=$2 half
-	shift 2
-	half=$((kib & ~1023))
+	local direction=$1 half
+	shift
+	half=$((KIB & ~1023))
 	put "$half" $MD/sync_max
-	load "$kib"
+	load $KIB
 	mdadm --quiet --grow /dev/md0 "$@"
 	await "sync_completed" "$half" cut -d ' ' -f 1 $MD/sync_completed
 	same "sync_action" reshape "$(cat $MD/sync_action)"
@@ -73,16 +75,51 @@ halfway() {
 	shape "reshape ="
 	[[ $(cat $MD/reshape_position) != none ]] || fail "no reshape_position"
 	sleep 1
+}
+
+# restarted DISK...: the array is stopped and assembled of these, under load again.
+restarted() {
 	unload
-	intact "$kib"
+	intact $KIB
 	mdadm --quiet --stop /dev/md0
-	mdadm --examine /dev/vda | grep -q "Reshape pos'n" || fail "the superblock knows of no reshape"
-	mdadm --quiet --assemble /dev/md0 "${DISKS[@]:0:MEMBERS}"
-	load "$kib"
+	mdadm --examine "$1" | grep -q "Reshape pos'n" || fail "the superblock knows of no reshape"
+	mdadm --quiet --assemble --run /dev/md0 "$@"
+	load $KIB
+}
+
+# finished: the reshape has come to its end, and the load has found nothing wrong.
+finished() {
+	put max $MD/sync_max
 	await "reshape_position" none cat $MD/reshape_position
 	idle
 	unload
-	intact "$kib"
+	intact $KIB
+}
+
+# through DIRECTION ARGUMENT...: such a reshape, stopped in between.
+through() {
+	halfway "$@"
+	restarted "${DISKS[@]:0:MEMBERS}"
+	finished
+}
+
+# lost DISK: it fails and is removed, and the reshape goes on without it.
+lost() {
+	mdadm --quiet /dev/md0 --fail "$1"
+	await "removal of $1" 0 remove "$1"
+	await "sync_action" reshape cat $MD/sync_action
+	[[ $(cat $MD/reshape_position) != none ]] || fail "the reshape ended with the member"
+}
+
+remove() { mdadm --quiet /dev/md0 --remove "$1" 2>/dev/null; echo $?; }
+
+# rebuilt DISK: what was lost becomes a member again.
+rebuilt() {
+	same "degraded" 1 "$(cat $MD/degraded)"
+	mdadm --quiet --zero-superblock "$1"
+	mdadm --quiet /dev/md0 --add "$1"
+	idle
+	intact $KIB
 }
 
 # settled_as LAYOUT CHUNK MEMBERS KIB: what the array is after it, and after it was assembled again.
@@ -113,28 +150,75 @@ step "four members become five"
 create internal n2 16 4
 mdadm --quiet --add /dev/md0 /dev/vde
 MEMBERS=5
-halfway forwards 32768 --raid-devices=5
+through forwards --raid-devices=5
 settled_as 258 16 5 40960
 
 step "five members become four"
 same "without making it smaller" 1 "$(mdadm --quiet --grow /dev/md0 --raid-devices=4 2>/dev/null; echo $?)"
 same "raid_disks" 5 "$(cat $MD/raid_disks)"
 mdadm --quiet --grow /dev/md0 --array-size=32768
-halfway backwards 32768 --raid-devices=4
+through backwards --raid-devices=4
 settled_as 258 16 4 32768
 gone
 
 step "another chunk"
 create none n2 16 4
-halfway forwards 32768 --chunk=64 --data-offset=1M
+through forwards --chunk=64 --data-offset=1M
 settled_as 258 64 4 32768
 gone
 
 step "near copies become offset copies"
 create internal n2 32 4
-halfway backwards 32768 --layout=o2
+through backwards --layout=o2
 settled_as 66049 32 4 32768
 gone
+
+step "a member fails while near copies become offset copies, and the array is assembled without it"
+create internal n2 32 4
+halfway backwards --layout=o2
+lost /dev/vdc
+restarted /dev/vda /dev/vdb /dev/vdd
+finished
+rebuilt /dev/vdc
+settled_as 66049 32 4 32768
+gone
+
+if [[ -n ${RMD_LONG:-} ]]; then
+	step "a member fails while chunks change"
+	create none n2 16 4
+	halfway forwards --chunk=64 --data-offset=1M
+	lost /dev/vdb
+	finished
+	rebuilt /dev/vdb
+	settled_as 258 64 4 32768
+	gone
+
+	for disk in /dev/vda /dev/vde; do
+		step "$disk fails while four members become five"
+		create internal n2 16 4
+		mdadm --quiet --add /dev/md0 /dev/vde
+		MEMBERS=5
+		halfway forwards --raid-devices=5
+		lost $disk
+		finished
+		rebuilt $disk
+		settled_as 258 16 5 40960
+		gone
+	done
+	for disk in /dev/vda /dev/vde; do
+		step "$disk fails while five members become four"
+		create internal n2 16 5
+		mdadm --quiet --grow /dev/md0 --array-size=$KIB
+		halfway backwards --raid-devices=4
+		lost $disk
+		finished
+		# One that was to leave is not missed.
+		[[ $disk == /dev/vde ]] || rebuilt $disk
+		MEMBERS=4
+		settled_as 258 16 4 32768
+		gone
+	done
+fi
 
 step "what cannot be reshaped"
 create lockless n2 16 4
