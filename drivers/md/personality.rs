@@ -186,7 +186,9 @@ impl Personality {
     /// Serves a read, a write, a discard or the like: it ends when the members have done their part. All but a read
     /// come with their count, to be kept until then. May sleep if the bio may wait. What comes back is to be
     /// submitted again, and has to wait before that.
-    #[inline]
+    ///
+    /// Each level has one function of its own below this, so that none pays for the registers of another.
+    #[inline(always)]
     pub(crate) fn submit(
         live: Entered<Live>,
         bio: Bio,

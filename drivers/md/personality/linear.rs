@@ -46,7 +46,7 @@ impl Linear {
 
     /// Prepares the front of a bio; the rest goes back to the disk. `None` when the bio has ended. May sleep if it may
     /// wait.
-    #[inline]
+    #[inline(never)]
     pub(super) fn prepare(&self, live: &Live, bio: Bio) -> Option<Ready> {
         let run = self.map.map(Sector::new(bio.sector()));
         self.members.prepare(live, bio, run)

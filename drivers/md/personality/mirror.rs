@@ -343,7 +343,7 @@ impl Mirror {
     }
 
     /// Serves a bio; see [`Personality::submit`](super::Personality::submit).
-    #[inline]
+    #[inline(never)]
     pub(super) fn submit(
         &self,
         live: &Entered<Live>,

@@ -73,7 +73,7 @@ impl Raid0 {
 
     /// Prepares the front of a bio; the rest goes back to the disk. `None` when the bio has ended. May sleep if it may
     /// wait.
-    #[inline]
+    #[inline(never)]
     pub(super) fn prepare(&self, live: &Live, bio: Bio) -> Option<Ready> {
         if bio.op() == Op::Discard {
             return self.prepare_discard(live, bio);

@@ -81,7 +81,7 @@ impl Members {
 
     /// Prepares the front of a bio, which is mapped to `run`; the rest goes back to the disk. `None` when there is
     /// nothing to send: then the bio has ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn prepare(
         &self,
         live: &Live,
@@ -143,7 +143,7 @@ impl Members {
     }
 
     /// Prepares a bio that lies in one run of a member.
-    #[inline]
+    #[inline(always)]
     fn to_member(&self, live: &Live, bio: Bio, run: MemberRun) -> Option<Ready> {
         let Some((member, offset)) = self.list.get(usize::from(run.slot.get())) else {
             return ended(bio, Status::IO_ERROR);

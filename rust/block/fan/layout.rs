@@ -179,7 +179,11 @@ impl<R: Request> Slot<R> {
         // moved to that of the source.
         let (none, gfp) = (core::ptr::null_mut(), bindings::kernel_ext_GFP_NOIO);
         // SAFETY: `bio` is memory for a bio, and the source is alive.
-        to_result(unsafe { bindings::bio_init_clone(none, bio, source, gfp) })?;
+        let ret = unsafe { bindings::bio_init_clone(none, bio, source, gfp) };
+        if ret != 0 {
+            // Out of line.
+            return to_result(ret);
+        }
         // SAFETY: The slot is ours, and the device is alive.
         unsafe {
             (*bio).bi_bdev = device;
