@@ -6,7 +6,10 @@
 //! holds its place in the array ([`ResyncPass`]) from before its first read until after its last write.
 
 use super::{ahead::Part, barrier::ResyncPass, walk::Located, Side};
-use crate::{array::live::Live, member::Member};
+use crate::{
+    array::live::Live,
+    member::{Health, Member},
+};
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     alloc::page::{Pages, PAGE_SECTORS},
@@ -360,7 +363,10 @@ impl Window {
         let Some(copy) = copy else {
             return;
         };
-        let is_good = well && copy.seat.member.valid_below() == Sector::MAX;
+        let member = &copy.seat.member;
+        // One that is about to be withdrawn takes what it was given with it.
+        let stays = member.health() == Health::Working && member.valid_below() == Sector::MAX;
+        let is_good = well && stays;
         if !well {
             copy.seat.member.mark_write_error();
             copy.lose(length, live);
@@ -389,7 +395,7 @@ impl Window {
                 self.stage = Stage::Reading(left.saturating_sub(1));
                 Turn::Waits
             }
-            // What no member has the previous geometry still has.
+            // What no member has by the new geometry, the previous one still has.
             Stage::Writing(1) if engine.mode == Mode::Move && self.good == 0 => Turn::Failed,
             Stage::Writing(1) => self.result(),
             Stage::Writing(left) => {
@@ -446,10 +452,12 @@ impl Window {
             self.found = Sectors::new(length.get().saturating_mul(differing));
         }
         self.stage = Stage::Writing(writes);
-        if writes == 0 {
-            return self.result();
+        match (writes, mode) {
+            // As above: all that were to have it may be failing just now, and one of them come to stay.
+            (0, Mode::Move) => Turn::Failed,
+            (0, _) => self.result(),
+            _ => Turn::Waits,
         }
-        Turn::Waits
     }
 
     /// Whether what was read of a copy is not what the pages hold.
