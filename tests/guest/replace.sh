@@ -119,5 +119,18 @@ refuses EBUSY 0 $MD/dev-vdd/slot
 refuses EEXIST 0 $MD/dev-vdc/slot
 refuses ENOSPC 7 $MD/dev-vdc/slot
 refuses EEXIST none $MD/dev-vdc/slot
+
+step "and gets all that it missed, which no bitmap remembers"
+mdadm --quiet --grow /dev/md0 --bitmap=internal
+put 1 $MD/bitmap/time_base
+dd if=/dev/urandom of=/dev/md0 bs=1M oflag=direct status=none 2>/dev/null || true
+want=$(sum)
+await "bits that are set" 0 bits_set /dev/vdd
+mdadm --quiet /dev/md0 --fail /dev/vda
+complete 1 vdc
+put check $MD/sync_action
+idle
+same "mismatches" 0 "$(cat $MD/mismatch_cnt)"
+same "the data" "$want" "$(sum)"
 mdadm --quiet --stop /dev/md0
 rmmod md_mod

@@ -84,6 +84,14 @@ impl Configuration<'_> {
         entry.fill = Fill::ByBitmap;
         Ok(Some(place.slot))
     }
+
+    /// Whether the bitmap, if there is one, still has all that a member may have missed: while others had all its slots,
+    /// or when the array was reshaped, it forgot.
+    fn is_remembered(&self, entry: &Entry) -> bool {
+        let running = self.running.as_ref();
+        let bitmap = running.and_then(|running| running.bitmap.as_ref());
+        bitmap.is_none_or(|bitmap| entry.in_sync_at >= bitmap.events_cleared())
+    }
 }
 
 /// The slot that a member without one had.
@@ -102,10 +110,14 @@ impl Array {
         index: usize,
         place: Place,
     ) -> Result {
+        let remembered = config
+            .members
+            .get(index)
+            .is_some_and(|entry| last_slot(entry).is_some() && config.is_remembered(entry));
         let entry = config.members.get_mut(index).ok_or(ENODEV)?;
         let before = entry.state;
         let next = before.step(Event::Place(place), &QUIET).or_errno()?;
-        if last_slot(entry).is_none() {
+        if !remembered {
             entry.fill = Fill::Full;
         }
         self.stack_limits(entry)?;

@@ -280,7 +280,12 @@ impl Config {
         if let Some(entry) = self.members.get_mut(index) {
             entry.superblock = superblock;
             match result {
-                Ok(()) => entry.events = array.events,
+                Ok(()) => {
+                    entry.events = array.events;
+                    if matches!(entry.state, MemberKind::InSync(_)) {
+                        entry.in_sync_at = array.events;
+                    }
+                }
                 Err(_) => {
                     pr_warn!("{}: superblock not written\n", Text(entry.device().name()));
                     entry.member.report_failure();

@@ -64,6 +64,9 @@ pub(crate) struct Entry {
     pub(crate) replaces: bool,
     /// The event count of its superblock.
     pub(crate) events: Events,
+    /// The event count of the array when it last was in sync, or what its superblock said when it came: what was written
+    /// since it may have missed.
+    pub(crate) in_sync_at: Events,
     /// Where its bad blocks are recorded, if it has a place for that.
     pub(super) log: Option<Log>,
     /// What it lacks when it is not in sync: what the bitmap names if it once was, else all.
@@ -111,6 +114,7 @@ impl Entry {
             failfast: false,
             replaces: false,
             events: Events::ZERO,
+            in_sync_at: Events::ZERO,
             log: None,
             fill: Fill::Full,
             state_file: None,
@@ -150,6 +154,7 @@ impl Entry {
         self.set_failfast(described.failfast);
         self.member.set_corrected(described.corrected_reads);
         self.events = assembly.array.events;
+        self.in_sync_at = self.events;
         self.log = log;
         self.set_write_mostly(described.write_mostly);
         Ok(())
