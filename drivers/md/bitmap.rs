@@ -289,6 +289,10 @@ pub(crate) trait Backend: Send + Sync {
 
     /// The event count before which it forgot what members missed: those older cannot be brought up to date by it.
     fn events_cleared(&self) -> Events;
+
+    /// Members that are not here have missed what no mark tells of. It is on media with the next superblocks. With the
+    /// configuration locked.
+    fn forget_absent(&self);
 }
 
 /// A member that the bitmap is on.

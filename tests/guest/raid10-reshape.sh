@@ -113,10 +113,10 @@ lost() {
 
 remove() { mdadm --quiet /dev/md0 --remove "$1" 2>/dev/null; echo $?; }
 
-# rebuilt DISK: what was lost becomes a member again.
+# rebuilt DISK: what was lost becomes a member again, and is given all: what has moved no bitmap knows.
 rebuilt() {
 	same "degraded" 1 "$(cat $MD/degraded)"
-	mdadm --quiet --zero-superblock "$1"
+	same "re-add after the reshape" 1 "$(mdadm --quiet /dev/md0 --re-add "$1" 2>/dev/null; echo $?)"
 	mdadm --quiet /dev/md0 --add "$1"
 	idle
 	intact $KIB
@@ -184,12 +184,15 @@ settled_as 66049 32 4 32768
 gone
 
 if [[ -n ${RMD_LONG:-} ]]; then
-	step "a member fails while chunks change"
-	create none n2 16 4
+	step "a member fails while chunks change, and stays to be added again"
+	create internal n2 16 4
 	halfway forwards --chunk=64 --data-offset=1M
-	lost /dev/vdb
+	mdadm --quiet /dev/md0 --fail /dev/vdb
+	becomes "state of vdb" faulty $MD/dev-vdb/state
 	finished
-	rebuilt /dev/vdb
+	put re-add $MD/dev-vdb/state
+	idle
+	intact $KIB
 	settled_as 258 64 4 32768
 	gone
 
@@ -212,10 +215,11 @@ if [[ -n ${RMD_LONG:-} ]]; then
 		halfway backwards --raid-devices=4
 		lost $disk
 		finished
-		# One that was to leave is not missed.
-		[[ $disk == /dev/vde ]] || rebuilt $disk
-		MEMBERS=4
-		settled_as 258 16 4 32768
+		# One that was to leave is not missed, and takes the place of one that was to stay.
+		first=/dev/vda
+		[[ $disk == /dev/vde ]] || first=/dev/vde
+		same "degraded" 0 "$(cat $MD/degraded)"
+		copies $first /dev/vdb /dev/vdc /dev/vdd
 		gone
 	done
 fi

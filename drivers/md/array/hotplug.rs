@@ -306,6 +306,10 @@ impl Array {
             return Err(EINVAL);
         }
         entry.state = State::Spare { last };
+        if !config.is_reshaping() {
+            // It may have left in the middle of a reshape that has ended without it.
+            entry.data.new_offset = entry.data.offset;
+        }
         entry.set_write_mostly(info.state & DiskInfo::STATE_WRITE_MOSTLY != 0);
         entry.set_failfast(info.state & DiskInfo::STATE_FAIL_FAST != 0);
         let wanted = u32::try_from(info.number).ok().map(MemberNumber::new);

@@ -348,6 +348,7 @@ impl Array {
         for entry in &config.members {
             self.link_slot(entry);
         }
+        config.forget_absent();
         config.differ_in_new_space(reshape.common_size(), new.array_size());
         match config.in_slots() {
             Ok(on) => {
@@ -403,6 +404,15 @@ impl Configuration<'_> {
                 entry.fill = Fill::Full;
                 entry.notify_state();
             }
+        }
+    }
+
+    /// Who was not here missed what has moved, of which the bitmap knows nothing. All superblocks of those that were
+    /// have been written since.
+    fn forget_absent(&self) {
+        let running = self.running.as_ref();
+        if let Some(bitmap) = running.and_then(|running| running.bitmap.as_ref()) {
+            bitmap.forget_absent();
         }
     }
 

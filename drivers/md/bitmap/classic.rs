@@ -434,6 +434,10 @@ impl Backend for Classic {
         Events::new(self.cleared.load(Acquire))
     }
 
+    fn forget_absent(&self) {
+        self.note_synced();
+    }
+
     fn resized(&self, setting: Setting<'_>) -> Result<Arc<dyn Backend>> {
         Ok(self.for_size(setting)?)
     }

@@ -466,4 +466,11 @@ impl Backend for Lockless {
     fn events_cleared(&self) -> Events {
         Events::new(self.core.cleared.load(Acquire))
     }
+
+    fn forget_absent(&self) {
+        // The daemon stores the same, and takes it back when it could not be recorded: superblocks then say it next.
+        self.core
+            .cleared
+            .store(self.core.conditions.events().get(), Release);
+    }
 }
