@@ -204,7 +204,7 @@ impl Machine {
     /// Does something; an error is what was lost.
     fn turn(&mut self) -> Result<(), String> {
         match self.random.below(10) {
-            0 => self.issue(),
+            0 => self.issue()?,
             1 | 2 => self.begin_step()?,
             3..=5 => self.write_some(),
             6 => self.begin_write(),
@@ -218,16 +218,19 @@ impl Machine {
         Ok(())
     }
 
-    fn issue(&mut self) {
+    fn issue(&mut self) -> Result<(), String> {
         if self.wants_record || self.steps.len() >= DEPTH {
-            return;
+            return Ok(());
         }
         let Next::Step(step) = self.reshape.next(&self.issued) else {
-            return;
+            return Ok(());
         };
         if step.metadata == Metadata::WriteFirst && self.rules.record_first {
+            if self.issued.safe() == self.issued.progress() {
+                return Err(format!("it never gets on from {}", self.issued.safe()));
+            }
             self.wants_record = true;
-            return;
+            return Ok(());
         }
         self.issued = self.issued.advanced(step.progress);
         self.steps.push_back(Step {
@@ -235,6 +238,7 @@ impl Machine {
             progress: step.progress,
             left: None,
         });
+        Ok(())
     }
 
     /// A step reads, when no write is where it is.
@@ -458,6 +462,12 @@ const CASES: &[Case] = &[
     case((0x102, 0x102), (4, 4), (16, 64), Direction::Backward),
     case((0x10201, 0x102), (5, 4), (16, 16), Direction::Backward),
     case((0x102, 0x102), (6, 3), (32, 8), Direction::Backward),
+    // Copies of one chunk are in two rows, and then with the least slack there is nothing to record for some steps
+    // that reach past it.
+    case((0x102, 0x102), (3, 3), (16, 32), Direction::Forward),
+    case((0x103, 0x103), (4, 5), (16, 16), Direction::Forward),
+    case((0x103, 0x103), (5, 4), (16, 16), Direction::Backward),
+    case((0x102, 0x102), (3, 3), (32, 16), Direction::Backward),
 ];
 
 const fn case(
