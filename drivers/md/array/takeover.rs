@@ -8,7 +8,7 @@
 
 use super::{
     config::{LevelSetting, Shape as Property},
-    grow::moved,
+    grow::{moved, slots_end},
     run::{signed, unsigned},
     Array, Configuration,
 };
@@ -182,6 +182,7 @@ impl Configuration<'_> {
             zones,
             size: running.offered,
             chunk_min: Sectors::new(u64::from(PAGE_SECTORS)),
+            slots_end: Slots(slots_end(self.metadata)),
         })
     }
 

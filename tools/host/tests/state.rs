@@ -519,6 +519,7 @@ fn sources() -> impl Strategy<Value = Source> {
                 zones: if zones { Zones::Several } else { Zones::One },
                 size: Sectors::new(size),
                 chunk_min: Sectors::new(8),
+                slots_end: Slots(u16::MAX),
             },
         )
 }

@@ -47,8 +47,8 @@ const PARITY_LAST: Need = (|s| s.layout.0 == 5, Refusal::Layout);
 const ONE_ZONE: Need = (|s| s.zones == Zones::One, Refusal::Zones);
 const TWO_SLOTS: Need = (|s| s.slots.0 == 2, Refusal::Slots);
 const A_SLOT: Need = (|s| s.slots.0 > 0, Refusal::Slots);
-const ROOM_FOR_ONE: Need = (|s| s.slots.0 < u16::MAX, Refusal::Slots);
-const ROOM_FOR_MIRRORS: Need = (|s| s.slots.0 <= u16::MAX / 2, Refusal::Slots);
+const ROOM_FOR_ONE: Need = (|s| u32::from(s.slots.0) + 1 < u32::from(s.slots_end.0), Refusal::Slots);
+const ROOM_FOR_MIRRORS: Need = (|s| u32::from(s.slots.0) * 2 < u32::from(s.slots_end.0), Refusal::Slots);
 /// A chunk of a page or more divides the array; a size of zero has any.
 const A_CHUNK: Need = (|s| s.size.get() % 8 == 0, Refusal::Size);
 
@@ -331,6 +331,7 @@ fn environments(level: Level, visit: &mut impl FnMut(&Source)) {
                             zones: [Zones::One, Zones::Several][bits >> 3],
                             size: Sectors::new(size),
                             chunk_min: Sectors::new(8),
+                            slots_end: Slots(u16::MAX),
                         });
                     }
                 }

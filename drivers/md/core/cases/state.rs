@@ -477,6 +477,7 @@ fn takeover_matrix() -> Verdict {
             zones: Zones::One,
             size: Sectors::new(1 << 20),
             chunk_min: Sectors::new(8),
+            slots_end: Slots(u16::MAX),
         };
         let Ok(Some(made)) = takeover(to, &source) else {
             return ensure(false, "a takeover", n);

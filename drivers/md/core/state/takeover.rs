@@ -15,7 +15,8 @@
 //! | raid6 | raid5, at most one member missing, 3 to 253 slots |
 //! | raid10 | raid0 of one zone |
 //!
-//! An array with a bitmap never becomes raid0, nor does one with members that are not in use.
+//! An array with a bitmap never becomes raid0, nor does one with members that are not in use. None gets more slots than
+//! its superblocks can tell of.
 
 mod refusal;
 
@@ -103,6 +104,8 @@ pub struct Source {
     pub size: Sectors,
     /// The smallest chunk the new level can serve: a page, or the stripe size of levels 4, 5 and 6.
     pub chunk_min: Sectors,
+    /// More slots than its superblocks can tell of: an array that gets more has fewer than this.
+    pub slots_end: Slots,
 }
 
 /// What becomes of the chunk size.
@@ -293,7 +296,7 @@ fn with_parity(s: &Source, level: Level) -> Result<Takeover, Refusal> {
     match s.zones {
         Zones::Several => Err(Refusal::Zones),
         Zones::One => Ok(Takeover {
-            slots: more(s.slots)?,
+            slots: s.more_slots(s.slots.0.checked_add(1))?,
             member_size: s.each_of(s.slots),
             health: Health::Degraded,
             ..same_members(s, level, LayoutNumber::PARITY_N)
@@ -351,7 +354,7 @@ fn raid6(s: &Source) -> Result<Takeover, Refusal> {
         _ => return Err(Refusal::Layout),
     };
     Ok(Takeover {
-        slots: more(s.slots)?,
+        slots: s.more_slots(s.slots.0.checked_add(1))?,
         health: Health::Degraded,
         ..same_members(s, Level::Raid6, layout)
     })
@@ -368,7 +371,7 @@ fn raid10(s: &Source) -> Result<Takeover, Refusal> {
         return Err(Refusal::Missing);
     }
     Ok(Takeover {
-        slots: Slots(s.slots.0.checked_mul(2).ok_or(Refusal::Slots)?),
+        slots: s.more_slots(s.slots.0.checked_mul(2))?,
         member_size: s.each_of(s.slots),
         renumber: Renumber::Double,
         health: Health::Degraded,
@@ -393,6 +396,12 @@ impl Source {
     fn each_of(&self, members: Slots) -> Option<Sectors> {
         let each = self.size.get().checked_div(u64::from(members.0))?;
         Some(Sectors::new(each))
+    }
+
+    /// So many slots, if superblocks can tell of them.
+    fn more_slots(&self, slots: Option<u16>) -> Result<Slots, Refusal> {
+        let slots = slots.map(Slots).filter(|slots| *slots < self.slots_end);
+        slots.ok_or(Refusal::Slots)
     }
 }
 
@@ -419,10 +428,6 @@ fn health(missing: Slots) -> Health {
     }
 }
 
-fn more(slots: Slots) -> Result<Slots, Refusal> {
-    slots.0.checked_add(1).map(Slots).ok_or(Refusal::Slots)
-}
-
 fn fewer(slots: Slots) -> Result<Slots, Refusal> {
     slots.0.checked_sub(1).map(Slots).ok_or(Refusal::Slots)
 }
@@ -443,6 +448,7 @@ mod tests {
             zones: Zones::One,
             size: Sectors::new(1 << 20),
             chunk_min: Sectors::new(8),
+            slots_end: Slots(u16::MAX),
         }
     }
 
@@ -531,6 +537,30 @@ mod tests {
             geometry(Level::Raid0, &source(Level::Raid10, 0x102, 6, 2)),
             Err(Refusal::Missing)
         );
+    }
+
+    #[test]
+    fn superblocks_can_tell_of_all_slots() {
+        let made = |from, layout, slots, to| {
+            let missing = if to == Level::Raid0 { slots / 2 } else { 0 };
+            let s = Source {
+                slots_end: Slots(27),
+                ..source(from, layout, slots, missing)
+            };
+            geometry(to, &s).map(|(_, slots, _)| slots)
+        };
+        for (from, layout, to, most) in [
+            (Level::Raid0, 0, Level::Raid10, 13),
+            (Level::Raid0, 0, Level::Raid4, 25),
+            (Level::Raid0, 0, Level::Raid5, 25),
+            (Level::Raid5, 2, Level::Raid6, 25),
+        ] {
+            assert_eq!(made(from, layout, most, to), Ok(26));
+            assert_eq!(made(from, layout, most + 1, to), Err(Refusal::Slots));
+        }
+        // What gets no more of them is as good as it was.
+        assert_eq!(made(Level::Raid4, 0, 27, Level::Raid5), Ok(27));
+        assert_eq!(made(Level::Raid10, 0x102, 28, Level::Raid0), Ok(14));
     }
 
     #[test]

@@ -74,6 +74,7 @@ fn willing(level: Level, to: Level) -> Source {
         zones: Zones::One,
         size: Sectors::new(1 << 20),
         chunk_min: Sectors::new(8),
+        slots_end: Slots(u16::MAX),
     }
 }
 
