@@ -298,7 +298,7 @@ fn geometry(
     geometry_of(name, word, chunk, slots, member_size)
 }
 
-/// Whether a reshape begins at `position`, wherever the data of members is to go.
+/// Whether a reshape at `position` has moved nothing for good, wherever the data of members is to go.
 pub(super) fn is_at_start(
     previous: Raid10,
     new: Raid10,
@@ -306,5 +306,5 @@ pub(super) fn is_at_start(
     position: Sector,
 ) -> bool {
     let any = Raid10Reshape::under_way(previous, new, direction, Sectors::MAX);
-    any.is_ok_and(|reshape| reshape.start().progress() == position)
+    any.is_ok_and(|reshape| reshape.is_at_start(position))
 }

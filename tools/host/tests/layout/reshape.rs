@@ -445,6 +445,43 @@ fn an_in_place_restart_needs_a_watch() {
     assert_eq!(resume(-8, Watch::None), Ok(24));
 }
 
+/// The C driver begins behind the end of an odd number of members whose smaller chunks use what was left.
+#[test]
+fn a_raid10_goes_on_where_the_c_driver_began() {
+    let layout = Raid10Layout::parse(0x102).expect("a layout word");
+    let array = |chunk, count| {
+        let available = Sectors::new(160);
+        Raid10::new(layout, power_chunk(chunk), members(count), available).expect("an array")
+    };
+    let at = |(old, new): (Raid10, Raid10), direction, recorded| {
+        let slack = Sectors::new(32);
+        let reshape = Raid10Reshape::under_way(old, new, direction, slack).expect("a reshape");
+        let resumed = reshape.resume(Sector::new(recorded));
+        let resumed = resumed.map(|position| (position.progress().get(), position.safe().get()));
+        (resumed, reshape.is_at_start(Sector::new(recorded)))
+    };
+    // 15 chunks in 2 copies are 7 of 32 sectors, and 30 are 15 of 16.
+    let (large, small) = (array(32, 3), array(16, 3));
+    assert_eq!(
+        (large.array_size().get(), small.array_size().get()),
+        (224, 240)
+    );
+    let start = (Ok((224, 224)), true);
+    let beyond = (Err(Raid10ReshapeError::BeyondEnd), false);
+    let back = Direction::Backward;
+    for recorded in [224, 232, 240] {
+        assert_eq!(at((large, small), back, recorded), start);
+    }
+    assert_eq!(at((large, small), back, 248), beyond);
+    assert_eq!(at((large, small), back, 216), (Ok((216, 216)), false));
+    // Where the new geometry ends before the previous one there is nothing between.
+    assert_eq!(at((small, large), back, 224), start);
+    assert_eq!(at((small, large), back, 232), beyond);
+    let onward = Direction::Forward;
+    assert_eq!(at((large, small), onward, 0), (Ok((0, 0)), true));
+    assert_eq!(at((large, small), onward, 232), beyond);
+}
+
 #[test]
 fn impossible_reshapes_are_named() {
     let five = ParityLayout::Raid5(Raid5Layout::LeftSymmetric);

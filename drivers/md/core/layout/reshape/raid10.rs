@@ -104,6 +104,8 @@ pub struct Raid10Reshape {
     direction: Direction,
     slack: Sectors,
     common_size: Sectors,
+    /// What the new geometry would have with the smaller number of members; not less than the common size.
+    smaller_size: Sectors,
 }
 
 impl Raid10Reshape {
@@ -170,13 +172,15 @@ impl Raid10Reshape {
         };
         let smaller = Raid10::new(new.layout(), new.chunk(), members, previous.member_size())
             .map_err(Raid10ReshapeError::Geometry)?;
+        let smaller_size = smaller.array_size();
         // INVARIANT: all clauses were checked above.
         Ok(Self {
             previous,
             new,
             direction,
             slack,
-            common_size: smaller.array_size().min(previous.array_size()),
+            common_size: smaller_size.min(previous.array_size()),
+            smaller_size,
         })
     }
 
@@ -215,14 +219,29 @@ impl Raid10Reshape {
 
     /// The position that superblocks have recorded.
     ///
+    /// Going backward, C md begins at the size of the new geometry with the smaller number of members, though the
+    /// previous one may end before: smaller chunks can use what is left of an odd number of members. What it copied
+    /// there is behind the end of the array, so a reshape that is still there is at its start.
+    ///
     /// # Errors
     ///
     /// [`Raid10ReshapeError::BeyondEnd`].
     pub fn resume(&self, recorded: Sector) -> Result<Position, Raid10ReshapeError> {
-        if recorded.get() > self.common_size.get() {
+        let (common, recorded) = (self.common_size.get(), recorded.get());
+        let known = match self.direction {
+            Direction::Forward => common,
+            Direction::Backward => self.smaller_size.get(),
+        };
+        if recorded > known {
             return Err(Raid10ReshapeError::BeyondEnd);
         }
+        let recorded = Sector::new(recorded.min(common));
         Ok(Position::resumed(self.direction, recorded))
+    }
+
+    /// Whether a reshape of which superblocks have recorded this position has copied nothing of the array for good.
+    pub fn is_at_start(&self, recorded: Sector) -> bool {
+        self.resume(recorded) == Ok(self.start())
     }
 
     /// How much of the array is copied at `position`.
