@@ -151,9 +151,15 @@ impl Postponed {
             return None;
         }
         let moving = &self.moving;
-        moving.wanted.store(true, Release);
         self.tracking.wait(|| {
-            moving.over.load(Acquire) || self.tracking.is_broken() || self.claim.is_admitted(moving)
+            let is_over = moving.over.load(Acquire) || self.tracking.is_broken();
+            let ends = is_over || self.claim.is_admitted(moving);
+            if !ends {
+                // Each time: a record takes the wish back, and the pass may have got into the range again by the time
+                // of this look. A record that comes meanwhile wakes after it has done so, so the wish is not lost.
+                moving.wanted.store(true, Release);
+            }
+            ends
         });
         Some(self.bio)
     }
