@@ -97,6 +97,11 @@ impl Member {
             .cmpxchg(Health::Working as u32, Health::Failing as u32, Full);
     }
 
+    /// Has the array's thread look after the array, if it runs and nobody holds its I/O back. Any context.
+    pub(crate) fn wake_thread(&self) {
+        self.array.wake_thread();
+    }
+
     /// The configuration decided.
     pub(crate) fn set_health(&self, health: Health) {
         self.health.store(health as u32, Release);

@@ -193,13 +193,39 @@ impl Store {
         }
     }
 
-    /// What all carriers were given before is durable on them. May sleep.
+    /// What all carriers in sync were given before is durable on them. May sleep.
     ///
-    /// `EIO` when that is not so on any, `ENOMEM`.
+    /// `EIO` when that is not so on one of them, `ENOMEM`: nothing may be forgotten then, as that one may come back
+    /// and lack it. One whose failure is recorded does not count: the array is degraded, or has another in its place.
     pub(super) fn flush_caches(&self) -> Result {
         let mut batch = self.batch();
-        batch.flush()?;
-        batch.wait()
+        let healths = |carriers: &KVec<Carrier>| {
+            let (mut working, mut failing) = (0_usize, 0_usize);
+            for carrier in carriers.iter().filter(|carrier| carrier.in_sync) {
+                match carrier.member.health() {
+                    Health::Working => working = working.saturating_add(1),
+                    Health::Failing => failing = failing.saturating_add(1),
+                    Health::Failed => {}
+                }
+            }
+            (working, failing)
+        };
+        let (asked, failing) = healths(&batch.carriers);
+        let mut result = if failing == 0 { Ok(()) } else { Err(EIO) };
+        if result.is_ok() {
+            batch.flush()?;
+            result = batch.wait();
+        }
+        if healths(&batch.carriers).0 < asked {
+            result = Err(EIO);
+        }
+        if result.is_err() {
+            // No I/O of the array need come by to say so.
+            for carrier in batch.carriers.iter() {
+                carrier.member.wake_thread();
+            }
+        }
+        result
     }
 }
 

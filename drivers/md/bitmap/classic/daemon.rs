@@ -15,6 +15,7 @@ use md_core::{
         geometry::ChunkSpan,
     },
     format::bitmap::{BitmapSb, StateBits, SB_BYTES},
+    state::Health,
     units::{BitmapChunk, Events},
 };
 
@@ -51,12 +52,7 @@ impl Classic {
                 self.stay_active();
             })?;
         }
-        if self.has_old() {
-            // Data that a bit was about may be in the volatile cache of a member.
-            self.store
-                .flush_caches()
-                .inspect_err(|_| self.stay_active())?;
-        }
+        let clears = self.may_clear().inspect_err(|_| self.stay_active())?;
         self.counters.for_each_marked(|chunk, place| {
             let aged = place.update(|counter| match counter.age(ClearedOnMedia::Recorded) {
                 Age::Stay => Err(false),
@@ -66,6 +62,7 @@ impl Classic {
             match aged {
                 Err(false) => {}
                 Ok(()) => place.look(),
+                Err(true) if !clears => place.look(),
                 Err(true) => {
                     let Some(chunks) = self.geometry.shared(chunk, place.grain) else {
                         return;
@@ -91,6 +88,21 @@ impl Classic {
 
     fn stay_active(&self) {
         self.active.store(true, Release);
+    }
+
+    /// Whether bits that are old enough may be cleared: all members have what they were about. May sleep.
+    ///
+    /// While the array is degraded none may: the member that is missing may have had it in its cache alone, and comes
+    /// back by the bitmap. An error when a member did not empty its cache.
+    fn may_clear(&self) -> Result<bool> {
+        if !self.has_old() {
+            return Ok(false);
+        }
+        if self.conditions.health() == Health::Complete {
+            self.store.flush_caches()?;
+        }
+        // It may have become degraded meanwhile, by a member whose failure was not known.
+        Ok(self.conditions.health() == Health::Complete)
     }
 
     /// Whether a bit is about to be cleared.
