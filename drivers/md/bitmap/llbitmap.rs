@@ -109,7 +109,8 @@ struct Core {
     next: Atomic<Jiffies>,
     /// Media say still that the bitmap was never used.
     fresh: Atomic<bool>,
-    /// Held by who cleans cells.
+    /// Held by who cleans cells, and by who makes those dirty that a pass has synced. Outside of pages, the header
+    /// and batches; the configuration may be locked, and is not taken under it.
     cleaning: Pin<KBox<Mutex<()>>>,
 }
 

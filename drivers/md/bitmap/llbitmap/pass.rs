@@ -108,13 +108,18 @@ impl Lockless {
         self.finish(self.core.geometry.all());
     }
 
+    /// Nothing of the pass is under way.
     fn finish(&self, span: ChunkSpan) {
+        // What becomes dirty between the daemon's flush and its change of cells would become clean though the copies
+        // that the pass wrote may be in a member's cache.
+        let cleaning = self.core.cleaning.lock();
         let asked = self.core.act(span, CellAction::EndSync);
         if asked.daemon {
             for (page, _) in self.core.each(span) {
                 page.hurry();
             }
         }
+        drop(cleaning);
         self.answer(asked);
         // A member that did not take it has failed.
         let _ = self.core.write_due();
