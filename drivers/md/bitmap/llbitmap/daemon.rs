@@ -109,6 +109,9 @@ impl Core {
         if cleaned && self.write_due().is_err() {
             again = true;
         }
+        // Pages that came into use meanwhile were left out, and need not have had a cell changed, which brings the
+        // daemon back.
+        again |= turns().any(|(_, turn)| turn != Turn::Leave);
         if again {
             Again::Yes
         } else {
