@@ -253,6 +253,9 @@ static BITMAP_SET_BITS: Attribute<Array> =
 
 /// Nothing is marked when a part of what is written makes no sense, or names chunks that there are not.
 fn bitmap_set_bits_store(this: This<'_>, text: &[u8]) -> Result {
+    // No other bitmap takes the place of this one meanwhile. With I/O held back, as marking waits for pages that are
+    // suspended, which waits for writes, and those for the configuration.
+    let _config = this.reconfigure()?;
     let bitmap = this.bitmap().get().ok_or(EINVAL)?;
     let chunks = BitmapChunk::new(bitmap.chunks());
     for range in ChunkRanges::parse(text, chunks).or_errno()? {
