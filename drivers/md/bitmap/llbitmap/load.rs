@@ -109,7 +109,7 @@ impl Core {
             offset: setting.offset,
             pages,
             store,
-            cleared: Atomic::new(header.events_cleared.get()),
+            cleared: Atomic::new(header.forgotten_before(setting.events).get()),
             daemon_sleep: Atomic::new(header.daemon_sleep_s.get()),
             barrier_idle: Atomic::new(BARRIER_IDLE),
             barrier_idle_jiffies: Atomic::new(super::seconds(BARRIER_IDLE)),

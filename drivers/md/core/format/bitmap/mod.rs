@@ -340,6 +340,20 @@ impl BitmapSb {
         })
     }
 
+    /// The event count before which a bitmap may have forgotten what members missed, when it is loaded by an array that
+    /// is at `events`.
+    ///
+    /// C md clears cells of a lockless bitmap and leaves `events_cleared` zero: then anything may be forgotten. One
+    /// that was never used has forgotten nothing, but begins at the present count, so that it need not be taken for one
+    /// of C md's.
+    pub fn forgotten_before(&self, events: Events) -> Events {
+        match self.kind {
+            Kind::LocklessFirstUse => events,
+            Kind::Lockless(_) if self.events_cleared == Events::ZERO => events,
+            _ => self.events_cleared,
+        }
+    }
+
     /// Writes into `bytes`, the superblock as it was read or zeroes; the name of the cluster and the padding stay.
     ///
     /// The error is [`BitmapError::TooShort`], or [`BitmapError::ChunkSize`] for a chunk that the version cannot say.
@@ -528,6 +542,25 @@ mod tests {
             ..sb
         };
         assert_eq!(stale.freshness(UUID, Events::new(7)), Ok(Freshness::Stale));
+    }
+
+    #[test]
+    fn a_lockless_bitmap_that_does_not_say_what_it_forgot_may_have_forgotten_all() {
+        let forgotten_at = |now, kind, events_cleared| {
+            let sb = BitmapSb {
+                events_cleared: Events::new(events_cleared),
+                ..sample(kind)
+            };
+            sb.forgotten_before(Events::new(now)).get()
+        };
+        let forgotten = |kind, events_cleared| forgotten_at(9, kind, events_cleared);
+        assert_eq!(forgotten(Kind::Lockless(chunk(128)), 0), 9);
+        assert_eq!(forgotten(Kind::Lockless(chunk(128)), 5), 5);
+        assert_eq!(forgotten(Kind::LocklessFirstUse, 0), 9);
+        // Members of a new array may say zero until something is written.
+        assert_eq!(forgotten_at(0, Kind::LocklessFirstUse, 0), 0);
+        assert_eq!(forgotten(Kind::Classic(chunk(8)), 0), 0);
+        assert_eq!(forgotten(Kind::Classic(chunk(8)), 5), 5);
     }
 
     #[test]
