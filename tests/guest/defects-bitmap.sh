@@ -217,6 +217,17 @@ stale_readd_classic() {
 	stale_classic 40960
 }
 
+# poke LEG BYTE CHUNK COUNT: gives so many chunks from one on this byte on a member.
+poke() {
+	python3 - "$1" "$2" $((BITMAP * 512 + 1024 + $3)) "$4" <<-'PYTHON'
+		import os, sys
+		value, at, count = map(int, sys.argv[2:])
+		disk = os.open(sys.argv[1], os.O_RDWR)
+		os.pwrite(disk, bytes([value]) * count, at)
+		os.fsync(disk)
+	PYTHON
+}
+
 half_chunk() {
 	step "a pass that stops in the middle of a chunk has not synced it"
 	create 40M
@@ -226,14 +237,7 @@ half_chunk() {
 	mdadm --quiet --stop /dev/md0
 	# Chunks 0 to 9 need a sync, and the second half of chunk 4 does.
 	local leg
-	for leg in vda vdb; do
-		python3 - /dev/$leg $((BITMAP * 512 + 1024)) <<-'PYTHON'
-			import os, sys
-			disk = os.open(sys.argv[1], os.O_RDWR)
-			os.pwrite(disk, bytes([3]) * 10, int(sys.argv[2]))
-			os.fsync(disk)
-		PYTHON
-	done
+	for leg in vda vdb; do poke /dev/$leg 3 0 10; done
 	dd if=/dev/urandom of=/dev/vdb bs=32k count=1 oflag=direct,seek_bytes conv=notrunc status=none \
 		seek=$(((DATA + 4 * CHUNK + 64) * 512))
 	put 1 $MD_PARAMS/start_ro
@@ -259,6 +263,37 @@ half_chunk() {
 	idle
 	same_chunks /dev/vda /dev/vdb 3 4 5
 	destroy /dev/vda /dev/vdb
+}
+
+# asks VALUE: copies of chunks differ that have this byte, in an array that was stopped in good order.
+asks() {
+	create 40M
+	# So that media say what each chunk is.
+	write 20
+	await "dirty" 0 bits dirty
+	mdadm --quiet --stop /dev/md0
+	local leg
+	for leg in vda vdb; do poke /dev/$leg "$1" 4 3; done
+	dd if=/dev/urandom of=/dev/vdb bs=64k count=3 oflag=direct,seek_bytes conv=notrunc status=none \
+		seek=$(((DATA + 4 * CHUNK) * 512))
+	[[ "$(chunk_of /dev/vda 5)" != "$(chunk_of /dev/vdb 5)" ]] || fail "copies do not differ"
+	mdadm --quiet --assemble /dev/md0 /dev/vda /dev/vdb
+	becomes "last_sync_action" resync $MD/last_sync_action
+	idle
+	same "need sync" 0 "$(bits 'need sync')"
+	same "unwritten" 0 "$(bits unwritten)"
+	same_chunks /dev/vda /dev/vdb 4 5 6
+	put 1 $LL/daemon_sleep
+	await "clean" 640 bits clean
+	await "byte of chunk 5" 1 on_media /dev/vdb 5
+	destroy /dev/vda /dev/vdb
+}
+
+bitmap_asks() {
+	step "what the bitmap of a clean array says needs a sync gets one"
+	asks 3
+	step "so does a chunk whose byte is no state"
+	asks 200
 }
 
 members_leave() {
@@ -320,7 +355,8 @@ other_kind() {
 
 steps=("$@")
 (($# > 0)) ||
-	steps=(half_chunk bounds log_inside resize stale_readd stale_readd_classic members_leave set_bits other_kind)
+	steps=(half_chunk bitmap_asks bounds log_inside resize stale_readd stale_readd_classic members_leave set_bits
+		other_kind)
 for name in "${steps[@]}"; do
 	$name
 done

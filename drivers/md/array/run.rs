@@ -210,6 +210,8 @@ impl Array {
         self.place().with_disk(|disk| disk.notify_change());
         self.notify_state();
         self.registry.events.notify();
+        // Nobody else would have the array's thread look at what it found on media.
+        config.heed_bitmap();
         config.look_for_work();
         Ok(())
     }

@@ -21,6 +21,7 @@ use md_core::{
         array::{Access, Array as State},
         clean::{Change, Dirtiness},
         member::{Env, Event, Illegal, Member as MemberKind, Pending, Run},
+        pass::Action,
         sync::{Access as SyncAccess, Event as SyncEvent, Request, Sync},
         Next,
     },
@@ -93,14 +94,38 @@ impl Configuration<'_> {
     }
 
     /// The bitmap may have found chunks that a pass must look at.
-    fn heed_bitmap(&self) {
+    pub(super) fn heed_bitmap(&self) {
         let bitmap = self
             .running
             .as_ref()
             .and_then(|running| running.bitmap.as_ref());
         if bitmap.is_some_and(|bitmap| bitmap.conditions().take_pass_request()) {
-            self.look_for_work();
+            self.need(self.bitmap_request());
+            self.wake_syncer();
         }
+    }
+
+    /// What a bitmap asks for that found chunks whose copies may differ, whatever superblocks say.
+    fn bitmap_request(&self) -> Request {
+        // While a member is missing there may be nothing to sync with, and the recovery to come looks at all chunks. A
+        // resync that goes on comes by, as chunks behind it need none again but by the loss of a member.
+        if self.is_resyncing() || self.degraded() != 0 {
+            Request::Look
+        } else {
+            Request::Resync
+        }
+    }
+
+    /// Whether a resync is under way that was not told to stop.
+    fn is_resyncing(&self) -> bool {
+        let running = self.running.as_ref();
+        let sync = running.and_then(|running| running.sync.as_ref());
+        sync.is_some_and(|sync| {
+            matches!(
+                sync.state.machine(),
+                Sync::Active(pass) if pass.action == Action::Resync && pass.stop.is_none()
+            )
+        })
     }
 
     /// The bitmap that has something to clear now and then; none while nothing may be written.
@@ -123,13 +148,17 @@ impl Configuration<'_> {
     }
 
     fn need_a_look(&self) {
+        self.need(Request::Look);
+    }
+
+    fn need(&self, request: Request) {
         if let Some(sync) = self
             .running
             .as_ref()
             .and_then(|running| running.sync.as_ref())
         {
             // It is legal in every state.
-            let _ = sync.state.step(SyncEvent::Need(Request::Look));
+            let _ = sync.state.step(SyncEvent::Need(request));
         }
     }
 
