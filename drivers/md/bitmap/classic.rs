@@ -64,6 +64,9 @@ pub(crate) struct Classic {
     cleared: Atomic<u64>,
     /// That count is not on media yet.
     cleared_due: Atomic<bool>,
+    /// Media may hold bits of a bitmap that was to take the place of this one, and did not. Written by who writes to
+    /// media.
+    displaced: Atomic<bool>,
     /// There are counters that are not clear, so the daemon is to run.
     active: Atomic<bool>,
     daemon_ran: Atomic<Jiffies>,

@@ -126,9 +126,12 @@ impl Classic {
         let _ = writing.write(&self.store);
     }
 
-    /// Puts the present state of things into the superblock, to be written next.
+    /// Puts the present state of things into the superblock, to be written next. May sleep.
     pub(super) fn compose_super(&self, writing: &Writing<'_>) {
-        self.put_super(&self.super_now(), writing);
+        // Media say that the bitmap is out of date, until they have all of it again.
+        if self.come_back(writing).is_ok() {
+            self.put_super(&self.super_now(), writing);
+        }
     }
 
     /// The superblock of the present state of things.

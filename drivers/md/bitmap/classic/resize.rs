@@ -8,9 +8,13 @@
 //!
 //! What is written is not written at once, and bits mean other chunks when those double. So the superblock first says
 //! that the bitmap is out of date, and takes it back when all bits are on media: after a crash in between, all is
-//! resynced.
+//! resynced. When no member takes the new one, the old one stays at work, and media say that it is out of date until
+//! they have all of it again.
 
-use super::{pages::Pages, Classic};
+use super::{
+    pages::{Pages, Writing},
+    Classic,
+};
 use crate::bitmap::{store::Store, Conditions, Setting};
 use kernel::{
     prelude::*,
@@ -101,18 +105,42 @@ impl Classic {
         Ok(())
     }
 
-    /// Takes the place of `old` on media. May sleep. `EIO` when no member takes it.
+    /// Takes the place of `old` on media. May sleep. `EIO` when no member takes it; then media are given `old` again.
     pub(super) fn take_place(&self, old: &Self) -> Result {
         let of_old = old.pages.writing();
         old.put_super(&stale(old.super_now()), &of_old);
         of_old.write(&old.store)?;
+        self.replace().inspect_err(|_| {
+            old.displaced.store(true, Relaxed);
+            old.compose_super(&of_old);
+            // What media did not take stays due.
+            let _ = of_old.write(&old.store);
+        })?;
+        of_old.retire();
+        Ok(())
+    }
+
+    /// Has media hold this bitmap, which say that it is out of date until they have all of it.
+    fn replace(&self) -> Result {
         let writing = self.pages.writing();
         self.pages.touch_all();
         self.put_super(&stale(self.super_now()), &writing);
         writing.write(&self.store)?;
         self.compose_super(&writing);
+        writing.write(&self.store)
+    }
+
+    /// No other has taken the place of this one after all: has media hold all bits again, if they may not. May sleep.
+    pub(super) fn come_back(&self, writing: &Writing<'_>) -> Result {
+        if !self.displaced.load(Relaxed) {
+            return Ok(());
+        }
+        // Some members may have the other, complete.
+        self.put_super(&stale(self.super_now()), writing);
         writing.write(&self.store)?;
-        of_old.retire();
+        self.pages.touch_all();
+        writing.write(&self.store)?;
+        self.displaced.store(false, Relaxed);
         Ok(())
     }
 }
