@@ -3,9 +3,9 @@
 #
 # kernels: test
 #
-# garbage.sh [--record]: garbage to all that takes text or numbers from user space (tests/lib/garbage.py): the same errno
-# as from the C driver, nothing changed by a refusal, and what is taken reads back as the same. What differs on purpose
-# is in tests/garbage.known, and only that.
+# garbage.sh [--record]: garbage to all that takes text or numbers from user space (tests/lib/garbage.py): the same
+# errno as from the C driver, nothing changed by a refusal, and what is taken reads back as the same. What differs on
+# purpose is in tests/garbage.known, and only that.
 #
 # What the C driver says is tests/golden/garbage.tsv, from the test kernel, as Debian's has less of the C driver;
 # --record has it say that again, and RMD_LONG=1 looks whether it still does.

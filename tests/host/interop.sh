@@ -1,14 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# interop.sh [--all | --reshape | CASE...]: arrays go from the C driver to ours and back, and the other way round, on the
-# same disks: each finds the other's data, and brings the members to the same bytes. What each writes into the superblocks
-# of new arrays is compared field by field: every difference must have a reason in the list below.
+# interop.sh [--all | --reshape | CASE...]: arrays go from the C driver to ours and back, and the other way round, on
+# the same disks: each finds the other's data, and brings the members to the same bytes. What each writes into the
+# superblocks of new arrays is compared field by field: every difference must have a reason in the list below.
 #
 # CASE is that of tests/lib/relay.sh. The default is a few cases in one direction, on Debian's kernel; --all is every
 # metadata version and level in both, on the test kernel, as linear and lockless bitmaps are not in Debian's C driver. K
-# says on which kernel else. With --reshape it is raid10s which each driver leaves half-way through a reshape, and the other finishes;
-# nothing is compared field by field then. After a power cut: tests/host/powercut.sh with two drivers.
+# says on which kernel else. With --reshape it is raid10s which each driver leaves half-way through a reshape, and the
+# other finishes; nothing is compared field by field then. After a power cut: tests/host/powercut.sh with two drivers.
 
 set -euo pipefail
 

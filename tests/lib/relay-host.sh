@@ -62,5 +62,8 @@ kill_under_load() {
 travels() {
     grep -h '^@@position' "$work"/stage*.log | awk -v common=32768 '
         { for (n = 3; n <= NF; n++) if ($n > 0 && $n < common) { among++; break } all++ }
-        END { print among + 0 " of " all + 0 " arrays were in the middle of a reshape"; exit all == 0 || 3 * among < all }'
+        END {
+            print among + 0 " of " all + 0 " arrays were in the middle of a reshape"
+            exit all == 0 || 3 * among < all
+        }'
 }

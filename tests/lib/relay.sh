@@ -168,8 +168,8 @@ together() { ! is_reshaped "$1" || echo 1 >/sys/block/md"$2"/md/sync_force_paral
 
 is_between() { [[ $(cat /sys/block/md"$1"/md/reshape_position) != none ]]; }
 
-# note CASE NUMBER: whether a reshape of it goes on; what follows is for all those of which none does, though one may end
-# meanwhile.
+# note CASE NUMBER: whether a reshape of it goes on; what follows is for all those of which none does, though one may
+# end meanwhile.
 declare -A between
 note() {
 	is_reshaped "$1" || return 0

@@ -85,8 +85,8 @@ impl Configuration<'_> {
         Ok(Some(place.slot))
     }
 
-    /// Whether the bitmap, if there is one, still has all that a member may have missed: while others had all its slots,
-    /// or when the array was reshaped, it forgot.
+    /// Whether the bitmap, if there is one, still has all that a member may have missed: while others had all slots, or
+    /// when the array was reshaped, it forgot.
     fn is_remembered(&self, entry: &Entry) -> bool {
         let running = self.running.as_ref();
         let bitmap = running.and_then(|running| running.bitmap.as_ref());

@@ -64,8 +64,8 @@ pub(crate) struct Entry {
     pub(crate) replaces: bool,
     /// The event count of its superblock.
     pub(crate) events: Events,
-    /// The event count of the array when it last was in sync, or what its superblock said when it came: what was written
-    /// since it may have missed.
+    /// The event count of the array when it last was in sync, or what its superblock said when it came: it may have
+    /// missed what was written since.
     pub(crate) in_sync_at: Events,
     /// Where its bad blocks are recorded, if it has a place for that.
     pub(super) log: Option<Log>,

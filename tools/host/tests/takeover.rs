@@ -47,8 +47,14 @@ const PARITY_LAST: Need = (|s| s.layout.0 == 5, Refusal::Layout);
 const ONE_ZONE: Need = (|s| s.zones == Zones::One, Refusal::Zones);
 const TWO_SLOTS: Need = (|s| s.slots.0 == 2, Refusal::Slots);
 const A_SLOT: Need = (|s| s.slots.0 > 0, Refusal::Slots);
-const ROOM_FOR_ONE: Need = (|s| u32::from(s.slots.0) + 1 < u32::from(s.slots_end.0), Refusal::Slots);
-const ROOM_FOR_MIRRORS: Need = (|s| u32::from(s.slots.0) * 2 < u32::from(s.slots_end.0), Refusal::Slots);
+const ROOM_FOR_ONE: Need = (
+    |s| u32::from(s.slots.0) + 1 < u32::from(s.slots_end.0),
+    Refusal::Slots,
+);
+const ROOM_FOR_MIRRORS: Need = (
+    |s| u32::from(s.slots.0) * 2 < u32::from(s.slots_end.0),
+    Refusal::Slots,
+);
 /// A chunk of a page or more divides the array; a size of zero has any.
 const A_CHUNK: Need = (|s| s.size.get() % 8 == 0, Refusal::Size);
 
