@@ -301,11 +301,7 @@ impl Configuration<'_> {
         if !self.is_writable() {
             return;
         }
-        if let Some(bitmap) = self
-            .running
-            .as_ref()
-            .and_then(|running| running.bitmap.clone())
-        {
+        if let Some(bitmap) = self.backend().cloned() {
             self.tell_bitmap();
             bitmap.settle();
         }
@@ -414,13 +410,14 @@ impl Config {
         }
     }
 
+    /// The bitmap at work.
+    pub(super) fn backend(&self) -> Option<&Arc<dyn Backend>> {
+        self.running.as_ref()?.bitmap.as_ref()
+    }
+
     /// Tells the bitmap what it depends on.
     pub(super) fn tell_bitmap(&self) {
-        let bitmap = self
-            .running
-            .as_ref()
-            .and_then(|running| running.bitmap.as_ref());
-        if let Some(bitmap) = bitmap {
+        if let Some(bitmap) = self.backend() {
             bitmap.conditions().set_events(self.events);
             self.tell_health(&**bitmap);
         }
@@ -434,11 +431,7 @@ impl Config {
 
     /// Tells the bitmap which members it is on now, and which of them are in sync.
     pub(crate) fn tell_carriers(&self) -> Result {
-        let bitmap = self
-            .running
-            .as_ref()
-            .and_then(|running| running.bitmap.as_ref());
-        if let (Some(bitmap), Some(offset)) = (bitmap, self.bitmap_at) {
+        if let (Some(bitmap), Some(offset)) = (self.backend(), self.bitmap_at) {
             bitmap.set_carriers(self.carriers(offset, bitmap.kind())?);
             self.tell_bitmap();
         }

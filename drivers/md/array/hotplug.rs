@@ -68,9 +68,7 @@ impl Configuration<'_> {
             if member.uuid != self.uuid {
                 return Ok(None);
             }
-            let running = self.running.as_ref();
-            let bitmap = running.and_then(|running| running.bitmap.as_ref());
-            let cleared = bitmap.map(|bitmap| bitmap.events_cleared());
+            let cleared = self.backend().map(|bitmap| bitmap.events_cleared());
             judge_returning(&member, self.events, cleared)
         };
         entry.fill = Fill::Full;
@@ -88,9 +86,8 @@ impl Configuration<'_> {
     /// Whether the bitmap, if there is one, still has all that a member may have missed: while others had all slots, or
     /// when the array was reshaped, it forgot.
     fn is_remembered(&self, entry: &Entry) -> bool {
-        let running = self.running.as_ref();
-        let bitmap = running.and_then(|running| running.bitmap.as_ref());
-        bitmap.is_none_or(|bitmap| entry.in_sync_at >= bitmap.events_cleared())
+        self.backend()
+            .is_none_or(|bitmap| entry.in_sync_at >= bitmap.events_cleared())
     }
 }
 
@@ -129,11 +126,7 @@ impl Array {
         mirror.seat_member(seated)?;
         live.set_members(members);
         config.tell_carriers()?;
-        if let Some(bitmap) = config
-            .running
-            .as_ref()
-            .and_then(|running| running.bitmap.as_ref())
-        {
+        if let Some(bitmap) = config.backend() {
             // The new member has none of it.
             bitmap.write_all();
         }

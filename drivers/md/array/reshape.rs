@@ -410,8 +410,7 @@ impl Configuration<'_> {
     /// Who was not here missed what has moved, of which the bitmap knows nothing. All superblocks of those that were
     /// have been written since.
     fn forget_absent(&self) {
-        let running = self.running.as_ref();
-        if let Some(bitmap) = running.and_then(|running| running.bitmap.as_ref()) {
+        if let Some(bitmap) = self.backend() {
             bitmap.forget_absent();
         }
     }
@@ -420,9 +419,7 @@ impl Configuration<'_> {
     /// not know that of it.
     fn differ_in_new_space(&mut self, before: Sectors, after: Sectors) {
         self.set_resync_start(resync_after(self.resync_start, before, after));
-        let running = self.running.as_ref();
-        let bitmap = running.and_then(|running| running.bitmap.as_ref());
-        let Some(bitmap) = bitmap.filter(|_| after > before) else {
+        let Some(bitmap) = self.backend().filter(|_| after > before) else {
             return;
         };
         let chunk = bitmap.chunk().get();
@@ -438,8 +435,7 @@ impl Configuration<'_> {
         if self.tell_carriers().is_err() {
             pr_warn!("no memory to tell a bitmap of its members\n");
         }
-        let running = self.running.as_ref();
-        if let Some(bitmap) = running.and_then(|running| running.bitmap.as_ref()) {
+        if let Some(bitmap) = self.backend() {
             bitmap.write_all();
         }
     }

@@ -195,11 +195,7 @@ impl Config {
     /// written before them when events go on, and after them when they go back.
     fn write_bitmap_super(&self) -> Written {
         self.tell_bitmap();
-        let bitmap = self
-            .running
-            .as_ref()
-            .and_then(|running| running.bitmap.as_ref());
-        if let Some(bitmap) = bitmap {
+        if let Some(bitmap) = self.backend() {
             bitmap.update_super();
         }
         let failed = |entry: &Entry| {

@@ -95,10 +95,7 @@ impl Configuration<'_> {
 
     /// The bitmap may have found chunks that a pass must look at.
     pub(super) fn heed_bitmap(&self) {
-        let bitmap = self
-            .running
-            .as_ref()
-            .and_then(|running| running.bitmap.as_ref());
+        let bitmap = self.backend();
         if bitmap.is_some_and(|bitmap| bitmap.conditions().take_pass_request()) {
             self.need(self.bitmap_request());
             self.wake_syncer();

@@ -157,8 +157,9 @@ impl Config {
         if !matches!(self.metadata, MetadataVersion::V1 { .. }) {
             return Ok(false);
         }
-        let bitmap = self.running.as_ref().and_then(|it| it.bitmap.as_ref());
-        let bitmap = bitmap.map_or(Sectors::ZERO, |bitmap| bitmap.length());
+        let bitmap = self
+            .backend()
+            .map_or(Sectors::ZERO, |bitmap| bitmap.length());
         entry.is_free_from(to, self.bitmap_at, bitmap)
     }
 }
