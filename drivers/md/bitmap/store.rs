@@ -199,29 +199,23 @@ impl Store {
     /// and lack it. One whose failure is recorded does not count: the array is degraded, or has another in its place.
     pub(super) fn flush_caches(&self) -> Result {
         let mut batch = self.batch();
-        let healths = |carriers: &KVec<Carrier>| {
-            let (mut working, mut failing) = (0_usize, 0_usize);
-            for carrier in carriers.iter().filter(|carrier| carrier.in_sync) {
-                match carrier.member.health() {
-                    Health::Working => working = working.saturating_add(1),
-                    Health::Failing => failing = failing.saturating_add(1),
-                    Health::Failed => {}
-                }
-            }
-            (working, failing)
+        let carriers = batch.carriers.clone();
+        let count = |health| {
+            let counts = |carrier: &&Carrier| carrier.in_sync && carrier.member.health() == health;
+            carriers.iter().filter(counts).count()
         };
-        let (asked, failing) = healths(&batch.carriers);
-        let mut result = if failing == 0 { Ok(()) } else { Err(EIO) };
-        if result.is_ok() {
+        let asked = count(Health::Working);
+        let mut result = Err(EIO);
+        if count(Health::Failing) == 0 {
             batch.flush()?;
             result = batch.wait();
         }
-        if healths(&batch.carriers).0 < asked {
+        if count(Health::Working) < asked {
             result = Err(EIO);
         }
         if result.is_err() {
             // No I/O of the array need come by to say so.
-            for carrier in batch.carriers.iter() {
+            for carrier in carriers.iter() {
                 carrier.member.wake_thread();
             }
         }
