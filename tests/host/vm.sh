@@ -99,6 +99,7 @@ says slow 'time limit'
 RMD_BOOT_LIMIT=0 in_guest unborn 96 "$work/script.sh" <<'END'
 true
 END
+says unborn 'said nothing for'
 says unborn 'was not up after'
 says unborn 'once more'
 says unborn 'did not come up'
