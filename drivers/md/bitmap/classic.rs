@@ -43,7 +43,7 @@ use md_core::{
         mdstat::Reads,
     },
 };
-use pages::Pages;
+use pages::{Pages, Place, Writing};
 
 /// What a pass is told beyond the end of the array.
 const BEYOND: SyncAnswer = SyncAnswer {
@@ -64,9 +64,6 @@ pub(crate) struct Classic {
     cleared: Atomic<u64>,
     /// That count is not on media yet.
     cleared_due: Atomic<bool>,
-    /// Media may hold bits of a bitmap that was to take the place of this one, and did not. Written by who writes to
-    /// media.
-    displaced: Atomic<bool>,
     /// There are counters that are not clear, so the daemon is to run.
     active: Atomic<bool>,
     daemon_ran: Atomic<Jiffies>,
@@ -115,6 +112,16 @@ impl Classic {
             self.pages.set(chunk);
         }
         self.activate();
+    }
+
+    /// Brings to media what is due, or all of it if they hold something else. May sleep.
+    ///
+    /// `EIO` when no member in sync took it; it stays due then, as with `ENOMEM`.
+    fn write(&self, writing: &mut Writing<'_>) -> Result {
+        if writing.place() == Place::Displaced {
+            self.come_back(writing)?;
+        }
+        writing.write(&self.store)
     }
 
     /// There is something for the daemon.
@@ -320,7 +327,7 @@ impl Backend for Classic {
     }
 
     fn write_out(&self) -> Result {
-        self.pages.writing().write(&self.store)
+        self.write(&mut self.pages.writing())
     }
 
     fn begin_pass(&self, _action: md_core::state::pass::Action) {
@@ -380,10 +387,10 @@ impl Backend for Classic {
     }
 
     fn update_super(&self) {
-        let writing = self.pages.writing();
+        let mut writing = self.pages.writing();
         self.compose_super(&writing);
         // Members that did not take it have failed, which is recorded next.
-        let _ = writing.write(&self.store);
+        let _ = self.write(&mut writing);
     }
 
     fn set_carriers(&self, carriers: KVec<Carrier>) {

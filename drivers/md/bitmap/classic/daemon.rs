@@ -44,10 +44,10 @@ impl Classic {
     fn age_all(&self) -> Result {
         // Before the counters are looked at: who sets a bit from now on sets this again.
         self.active.store(false, Release);
-        let writing = self.pages.writing();
+        let mut writing = self.pages.writing();
         if self.cleared_due.xchg(false, Full) {
             self.compose_super(&writing);
-            writing.write(&self.store).inspect_err(|_| {
+            self.write(&mut writing).inspect_err(|_| {
                 self.cleared_due.store(true, Release);
                 self.stay_active();
             })?;
@@ -81,9 +81,7 @@ impl Classic {
         if self.counters.has_marked() || self.cleared_due.load(Acquire) {
             self.active.store(true, Release);
         }
-        writing
-            .write(&self.store)
-            .inspect_err(|_| self.stay_active())
+        self.write(&mut writing).inspect_err(|_| self.stay_active())
     }
 
     fn stay_active(&self) {
@@ -120,18 +118,15 @@ impl Classic {
                 break;
             }
         }
-        let writing = self.pages.writing();
+        let mut writing = self.pages.writing();
         self.compose_super(&writing);
         // Members that did not take it have failed.
-        let _ = writing.write(&self.store);
+        let _ = self.write(&mut writing);
     }
 
     /// Puts the present state of things into the superblock, to be written next. May sleep.
     pub(super) fn compose_super(&self, writing: &Writing<'_>) {
-        // Media say that the bitmap is out of date, until they have all of it again.
-        if self.come_back(writing).is_ok() {
-            self.put_super(&self.super_now(), writing);
-        }
+        self.put_super(&self.super_now(), writing);
     }
 
     /// The superblock of the present state of things.

@@ -102,7 +102,6 @@ impl Classic {
                 superblock: KBox::pin_init(new_spinlock!(superblock), GFP_KERNEL)?,
                 cleared: Atomic::new(superblock.events_cleared.get()),
                 cleared_due: Atomic::new(false),
-                displaced: Atomic::new(false),
                 active: Atomic::new(false),
                 daemon_ran: Atomic::new(jiffies()),
                 daemon_sleep: Atomic::new(sleep),

@@ -57,10 +57,13 @@ pub(super) struct Pages {
 }
 
 /// Whether these pages are what media are to hold.
-enum Place {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
     Held,
-    /// Another bitmap has taken it.
+    /// Another bitmap takes it, or has: nothing of this one is written, whoever still uses it.
     Taken,
+    /// Another was to take it, and did not. Media may hold any part of either.
+    Displaced,
 }
 
 /// The right to write to media, and to clear bits.
@@ -225,16 +228,21 @@ impl Writing<'_> {
         }
     }
 
-    /// Another bitmap has taken the place: nothing of this one is written any more, whoever still uses it.
-    pub(super) fn retire(mut self) {
-        *self.place = Place::Taken;
+    /// Whether media hold this bitmap.
+    pub(super) fn place(&self) -> Place {
+        *self.place
+    }
+
+    /// Says whether they do.
+    pub(super) fn set_place(&mut self, place: Place) {
+        *self.place = place;
     }
 
     /// Brings to media what is due. May sleep.
     ///
     /// `EIO` when no member in sync took it; it stays due then, as with `ENOMEM`.
     pub(super) fn write(&self, store: &Store) -> Result {
-        if matches!(*self.place, Place::Taken) {
+        if self.place() == Place::Taken {
             return Ok(());
         }
         // What frees memory may wait for this.

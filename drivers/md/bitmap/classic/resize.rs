@@ -12,7 +12,7 @@
 //! they have all of it again.
 
 use super::{
-    pages::{Pages, Writing},
+    pages::{Pages, Place, Writing},
     Classic,
 };
 use crate::bitmap::{store::Store, Conditions, Setting};
@@ -107,41 +107,52 @@ impl Classic {
 
     /// Takes the place of `old` on media. May sleep. `EIO` when no member takes it; then media are given `old` again.
     pub(super) fn take_place(&self, old: &Self) -> Result {
-        let of_old = old.pages.writing();
-        old.put_super(&stale(old.super_now()), &of_old);
-        of_old.write(&old.store)?;
-        self.replace().inspect_err(|_| {
-            old.displaced.store(true, Relaxed);
-            old.compose_super(&of_old);
-            // What media did not take stays due.
-            let _ = of_old.write(&old.store);
-        })?;
-        of_old.retire();
-        Ok(())
+        old.make_way()?;
+        self.replace_other().inspect_err(|_| {
+            let mut writing = old.pages.writing();
+            writing.set_place(Place::Displaced);
+            // Who writes next tries again if this fails.
+            let _ = old.write(&mut writing);
+        })
+    }
+
+    /// Media say that this bitmap is out of date, and are given no more of it.
+    fn make_way(&self) -> Result {
+        let mut writing = self.pages.writing();
+        self.put_super(&stale(self.super_now()), &writing);
+        let result = self.write(&mut writing);
+        match result {
+            Ok(()) => writing.set_place(Place::Taken),
+            Err(_) => self.compose_super(&writing),
+        }
+        result
     }
 
     /// Has media hold this bitmap, which say that it is out of date until they have all of it.
-    fn replace(&self) -> Result {
+    fn replace_other(&self) -> Result {
         let writing = self.pages.writing();
-        self.pages.touch_all();
-        self.put_super(&stale(self.super_now()), &writing);
-        writing.write(&self.store)?;
+        self.write_anew(&writing)?;
         self.compose_super(&writing);
         writing.write(&self.store)
     }
 
-    /// No other has taken the place of this one after all: has media hold all bits again, if they may not. May sleep.
-    pub(super) fn come_back(&self, writing: &Writing<'_>) -> Result {
-        if !self.displaced.load(Relaxed) {
-            return Ok(());
-        }
+    /// No other has taken the place of this one after all: has media hold all bits again. The superblock that believes
+    /// them is due then. May sleep.
+    pub(super) fn come_back(&self, writing: &mut Writing<'_>) -> Result {
         // Some members may have the other, complete.
         self.put_super(&stale(self.super_now()), writing);
         writing.write(&self.store)?;
-        self.pages.touch_all();
-        writing.write(&self.store)?;
-        self.displaced.store(false, Relaxed);
+        self.write_anew(writing)?;
+        writing.set_place(Place::Held);
+        self.compose_super(writing);
         Ok(())
+    }
+
+    /// Writes all, and a superblock that says that it is out of date.
+    fn write_anew(&self, writing: &Writing<'_>) -> Result {
+        self.pages.touch_all();
+        self.put_super(&stale(self.super_now()), writing);
+        writing.write(&self.store)
     }
 }
 
