@@ -26,6 +26,7 @@ pub(crate) mod seat;
 mod serial;
 mod walk;
 mod write;
+mod writer;
 
 use super::{AtWork, Reshaping, Seated, Shape};
 use crate::{

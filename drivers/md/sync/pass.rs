@@ -21,6 +21,7 @@ use kernel::{
     time::{msecs_to_jiffies, Instant, Monotonic},
 };
 use kernel_ext::{
+    block::plug::plugged,
     params::Int,
     sync::gated::{Entered, Entry},
 };
@@ -149,8 +150,10 @@ impl Running {
     /// Runs the pass. May sleep.
     pub(super) fn run(mut self) -> (Job, Ended) {
         loop {
-            self.collect();
-            self.issue();
+            plugged(|| {
+                self.collect();
+                self.issue();
+            });
             if self.in_flight > 0 {
                 self.wait();
             } else if self.is_over() {

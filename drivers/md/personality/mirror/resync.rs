@@ -2,10 +2,11 @@
 
 //! The requests of a pass over a mirror: read one copy and write the others, or read all and compare.
 //!
-//! The thread of the pass does all the thinking. What the devices do arrives in a list, from interrupts; a request
-//! holds its place in the array ([`ResyncPass`]) from before its first read until after its last write.
+//! The thread of the pass does all the thinking. It submits the reads, and a worker the writes ([`Writer`]). What the
+//! devices do arrives in a list, from interrupts; a request holds its place in the array ([`ResyncPass`]) from before
+//! its first read until after its last write.
 
-use super::{ahead::Part, barrier::ResyncPass, walk::Located, Side};
+use super::{ahead::Part, barrier::ResyncPass, walk::Located, writer::Writer, Side};
 use crate::{
     array::live::Live,
     member::{Health, Member},
@@ -105,6 +106,7 @@ const RESERVE: u16 = 8;
 /// Where requests are made.
 pub(crate) struct Engine {
     bios: BioSet<Step>,
+    writer: Writer,
     pub(crate) done: Arc<Done>,
     pub(crate) mode: Mode,
     /// Sectors sent to members, by which others' I/O is told from ours.
@@ -164,6 +166,7 @@ impl Engine {
     pub(crate) fn new(mode: Mode) -> Result<Self> {
         Ok(Self {
             bios: BioSet::new(RESERVE)?,
+            writer: Writer::new()?,
             done: Arc::new(Parked::new(), GFP_KERNEL)?,
             mode,
             sent: 0,
@@ -229,7 +232,7 @@ impl Engine {
         let mut bio = self.bios.write_shared(pages, window.sectors, step)?;
         bio.set_sector(copy.on_device().get());
         self.sent += u64::from(window.sectors);
-        bio.submit();
+        self.writer.submit(bio);
         Ok(())
     }
 }
