@@ -5,6 +5,7 @@
 pub mod gated;
 pub mod global;
 pub mod kthread;
+pub mod peek;
 pub(crate) mod percpu_count;
 pub mod percpu_ref;
 pub mod timer;

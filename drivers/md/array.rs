@@ -42,7 +42,6 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        lock::mutex::MutexGuard,
         new_mutex, Arc, ArcBorrow, Mutex,
     },
     workqueue::{impl_has_work, new_work, Work, WorkItem},
@@ -50,7 +49,10 @@ use kernel::{
 use kernel_ext::{
     alloc::noio::NoIo,
     block::major::DeviceNumber,
-    sync::gated::{Gated, Suspended},
+    sync::{
+        gated::{Gated, Suspended},
+        peek::{PeekMutex, PeekMutexGuard, Peeked},
+    },
 };
 use life::{Hold, Life, Use};
 use live::Live;
@@ -71,7 +73,7 @@ pub(crate) struct Array {
     /// Where it is listed.
     pub(crate) registry: Arc<Registry>,
     #[pin]
-    config: Mutex<Config>,
+    config: PeekMutex<Config>,
     #[pin]
     life: Life,
     #[pin]
@@ -117,7 +119,7 @@ impl Array {
                 registry,
                 live,
                 changed: Atomic::new(false),
-                config <- new_mutex!(config),
+                config <- PeekMutex::new(config),
                 status <- new_mutex!(Some(status)),
                 life <- Life::new(hold),
                 place <- Place::new(),
@@ -144,7 +146,15 @@ impl Array {
         suspension: Option<Suspended<'a, Live>>,
     ) -> Result<Configuration<'a>> {
         let no_io = NoIo::enter();
-        let config = self.config.lock();
+        self.configuration(self.config.lock(), suspension, no_io)
+    }
+
+    fn configuration<'a>(
+        &'a self,
+        config: PeekMutexGuard<'a, Config>,
+        suspension: Option<Suspended<'a, Live>>,
+        no_io: NoIo,
+    ) -> Result<Configuration<'a>> {
         if self.life.is_deleted() {
             return Err(ENODEV);
         }
@@ -159,6 +169,20 @@ impl Array {
             departed: KVec::new(),
             retired: None,
             files: None,
+        })
+    }
+
+    /// Looks at the configuration as it is now, though superblocks may be being written that are to say so. May sleep,
+    /// but does not wait for members when those do not answer. `ENODEV` for an array that was stopped.
+    pub(crate) fn look(&self) -> Result<Looked<'_>> {
+        let no_io = NoIo::enter();
+        let config = self.config.peek();
+        if self.life.is_deleted() {
+            return Err(ENODEV);
+        }
+        Ok(Looked {
+            config,
+            _no_io: no_io,
         })
     }
 
@@ -239,9 +263,14 @@ impl Array {
         self.place.notify_state();
     }
 
-    /// The machine is going down: an array that is not being written is left clean.
+    /// The machine is going down: an array that is not being written is left clean. One that somebody changes just now
+    /// is left as it is: that one may wait for a member for ever.
     pub(crate) fn prepare_reboot(&self) {
-        if let Ok(mut config) = self.configure() {
+        let no_io = NoIo::enter();
+        let Some(config) = self.config.try_lock() else {
+            return;
+        };
+        if let Ok(mut config) = self.configuration(config, None, no_io) {
             config.serve();
             config.leave_clean();
         }
@@ -271,9 +300,23 @@ pub(crate) struct Configuration<'a> {
     files: Option<LeavingFiles<'a>>,
 }
 
+/// The configuration of an array, to be looked at.
+pub(crate) struct Looked<'a> {
+    config: Peeked<'a, Config>,
+    _no_io: NoIo,
+}
+
+impl core::ops::Deref for Looked<'_> {
+    type Target = Config;
+
+    fn deref(&self) -> &Config {
+        &self.config
+    }
+}
+
 /// Settings and members while they are locked.
 struct Locked<'a> {
-    guard: MutexGuard<'a, Config>,
+    guard: PeekMutexGuard<'a, Config>,
     /// Whether somebody may have changed them since the status was kept.
     changed: bool,
 }
@@ -294,6 +337,12 @@ impl core::ops::DerefMut for Locked<'_> {
 }
 
 impl Configuration<'_> {
+    /// Waits for members, which may not answer: others may look at the configuration meanwhile, as it is to be known
+    /// once they have. May sleep.
+    fn aside<R>(&mut self, f: impl FnOnce() -> R) -> R {
+        self.config.guard.aside(f)
+    }
+
     /// The running array, to be changed. `EBUSY` when I/O is not held back.
     fn live_mut(&mut self) -> Result<&mut Option<Live>> {
         self.suspension.as_mut().map(Suspended::value).ok_or(EBUSY)

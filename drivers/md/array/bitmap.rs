@@ -303,7 +303,7 @@ impl Configuration<'_> {
         }
         if let Some(bitmap) = self.backend().cloned() {
             self.tell_bitmap();
-            bitmap.settle();
+            self.aside(|| bitmap.settle());
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     member::{entry::Entry, superblock::Superblock, Health},
 };
 use kernel::prelude::*;
-use kernel_ext::block::{bio::Flags, sync_io::PagePart};
+use kernel_ext::block::{bdev::Target, bio::Flags, sync_io::PagePart};
 use md_core::{
     format::{
         ident::SbTime,
@@ -144,7 +144,7 @@ fn is_clean(state: State) -> bool {
     )
 }
 
-impl Config {
+impl Configuration<'_> {
     /// Writes one update to all members that are due for it.
     fn write_superblocks(&mut self, state: State, change: Change) -> Written {
         let native = matches!(
@@ -193,10 +193,10 @@ impl Config {
 
     /// The superblock of the bitmap is at no time behind those of the members, which would make it out of date: it is
     /// written before them when events go on, and after them when they go back.
-    fn write_bitmap_super(&self) -> Written {
+    fn write_bitmap_super(&mut self) -> Written {
         self.tell_bitmap();
-        if let Some(bitmap) = self.backend() {
-            bitmap.update_super();
+        if let Some(bitmap) = self.backend().cloned() {
+            self.aside(|| bitmap.update_super());
         }
         let failed = |entry: &Entry| {
             entry.member.health() == Health::Failing
@@ -209,6 +209,57 @@ impl Config {
         }
     }
 
+    /// Writes the superblock of one member. A failure is the member's.
+    fn write_superblock(&mut self, index: usize, array: &ArrayState) -> Result {
+        let result = self.write_what_is_known(index, array);
+        if let Some(entry) = self.members.get_mut(index) {
+            match result {
+                Ok(()) => {
+                    entry.events = array.events;
+                    if matches!(entry.state, MemberKind::InSync(_)) {
+                        entry.in_sync_at = array.events;
+                    }
+                }
+                Err(_) => {
+                    pr_warn!("{}: superblock not written\n", Text(entry.device().name()));
+                    entry.member.report_failure();
+                }
+            }
+        }
+        result
+    }
+
+    /// Writes log and superblock of one member. Both are out of the table of members meanwhile.
+    fn write_what_is_known(&mut self, index: usize, array: &ArrayState) -> Result {
+        let Some(entry) = self.members.get_mut(index) else {
+            return Ok(());
+        };
+        let member = entry.member.clone();
+        // First the log: until the superblock names it, nobody reads what is in it.
+        if let Some(mut log) = entry.log.take() {
+            let logged = self.aside(|| log.write(&member));
+            if let Some(entry) = self.members.get_mut(index) {
+                entry.log = Some(log);
+            }
+            logged?;
+        }
+        let Some(entry) = self.members.get_mut(index) else {
+            return Ok(());
+        };
+        let mut superblock = core::mem::replace(&mut entry.superblock, Superblock::None);
+        let written = match self.compose(index, &mut superblock, array) {
+            Ok(Some(part)) => self.aside(|| superblock.write(member.device(), part, DURABLE)),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Some(entry) = self.members.get_mut(index) {
+            entry.superblock = superblock;
+        }
+        written
+    }
+}
+
+impl Config {
     /// Whether a member gets the update.
     fn is_due(&self, index: usize, update: &SuperUpdate) -> bool {
         let Some(entry) = self.members.get(index) else {
@@ -263,48 +314,22 @@ impl Config {
         })
     }
 
-    /// Writes the superblock of one member. A failure is the member's.
-    fn write_superblock(&mut self, index: usize, array: &ArrayState) -> Result {
-        let Some(entry) = self.members.get_mut(index) else {
-            return Ok(());
-        };
-        // First the log: until the superblock names it, nobody reads what is in it.
-        let logged = entry.write_bad_blocks();
-        // Its superblock is changed while the table of members is looked at.
-        let mut superblock = core::mem::replace(&mut entry.superblock, Superblock::None);
-        let result = logged.and_then(|()| self.compose_and_write(index, &mut superblock, array));
-        if let Some(entry) = self.members.get_mut(index) {
-            entry.superblock = superblock;
-            match result {
-                Ok(()) => {
-                    entry.events = array.events;
-                    if matches!(entry.state, MemberKind::InSync(_)) {
-                        entry.in_sync_at = array.events;
-                    }
-                }
-                Err(_) => {
-                    pr_warn!("{}: superblock not written\n", Text(entry.device().name()));
-                    entry.member.report_failure();
-                }
-            }
-        }
-        result
-    }
-
-    fn compose_and_write(
+    /// Has the superblock of one member say what is known. What part of it is to be written; none when there is no
+    /// superblock.
+    fn compose(
         &self,
         index: usize,
         superblock: &mut Superblock,
         array: &ArrayState,
-    ) -> Result {
+    ) -> Result<Option<PagePart>> {
         let entry = self.members.get(index).ok_or(EINVAL)?;
         let described = entry.description(superblock)?;
         let member = MemberState {
             crash_log: self.crash_log(described.crash_log),
             ..described
         };
-        let sectors = match superblock {
-            Superblock::None => return Ok(()),
+        let part = match superblock {
+            Superblock::None => return Ok(None),
             Superblock::V0(block) => {
                 self.compose_v0(index, &mut block[..], array)?;
                 PagePart::WHOLE
@@ -325,7 +350,7 @@ impl Config {
                 PagePart::new(0, sectors).ok_or(EINVAL)?
             }
         };
-        superblock.write(entry.device(), sectors, DURABLE)
+        Ok(Some(part))
     }
 
     fn compose_v0(&self, index: usize, block: &mut [u8], array: &ArrayState) -> Result {

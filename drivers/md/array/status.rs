@@ -250,7 +250,7 @@ impl Array {
         if let Some(status) = &*self.status.lock() {
             return Ok(status.clone());
         }
-        let config = self.configure()?;
+        let config = self.look()?;
         Ok(Arc::new(Status::of(&config)?, GFP_KERNEL)?)
     }
 }

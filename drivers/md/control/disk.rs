@@ -82,7 +82,7 @@ impl Operations for Array {
     }
 
     fn set_read_only(this: ArcBorrow<'_, Self>, _to: ReadOnly) -> Result {
-        let config = this.configure()?;
+        let config = this.look()?;
         if config.has_shape() {
             Ok(())
         } else {

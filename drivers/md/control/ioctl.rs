@@ -57,7 +57,7 @@ pub(super) fn ioctl(
 
 /// Keeps the disk from being opened while it is stopped. `EBUSY` when a running array is open elsewhere.
 fn begin_stop(this: &Array) -> Result<Closing<'_>> {
-    let running = this.configure()?.running.is_some();
+    let running = this.look()?.running.is_some();
     // The caller is one.
     this.life()
         .begin_closing(if running { 1 } else { u32::MAX })

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::log::Text;
 use core::fmt;
-use kernel::{prelude::*, sync::Arc};
+use kernel::prelude::*;
 use kernel_ext::{
     alloc::page::{PageBuf, PAGE_SECTORS},
     block::{
@@ -257,12 +257,6 @@ impl super::entry::Entry {
     /// Whether the list changed since it was last written.
     pub(crate) fn has_news_of_bad_blocks(&self) -> bool {
         self.log.is_some() && self.member.bad_blocks.is_changed()
-    }
-
-    /// Writes the list to its log, when it changed. May sleep. `EIO`, `ENOSPC`.
-    pub(crate) fn write_bad_blocks(&mut self) -> Result {
-        let member: Arc<Member> = self.member.clone();
-        self.log.as_mut().map_or(Ok(()), |log| log.write(&member))
     }
 
     /// The superblock of this event is on media, if it is the member's, and the log before it: writes of what is bad

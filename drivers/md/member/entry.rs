@@ -68,7 +68,7 @@ pub(crate) struct Entry {
     /// missed what was written since.
     pub(crate) in_sync_at: Events,
     /// Where its bad blocks are recorded, if it has a place for that.
-    pub(super) log: Option<Log>,
+    pub(crate) log: Option<Log>,
     /// What it lacks when it is not in sync: what the bitmap names if it once was, else all.
     pub(crate) fill: Fill,
     state_file: Option<Dirent>,

@@ -34,7 +34,7 @@ pub(super) static LEVEL: Attribute<Array> = writable(c"level", level_show, level
 
 /// Nothing while there is no level.
 fn level_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     if let (true, Some(name)) = (
         config.running.is_some(),
         config.level().and_then(level_name),
@@ -67,7 +67,7 @@ pub(super) static NEW_LEVEL: Attribute<Array> = Attribute::new(
 );
 
 fn new_level_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.new_level)
+    line(page, this.look()?.new_level)
 }
 
 fn new_level_store(this: This<'_>, text: &[u8]) -> Result {
@@ -84,7 +84,7 @@ pub(super) static BITMAP_TYPE: Attribute<Array> = Attribute::new(
 );
 
 fn bitmap_type_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     let kind = match &config.running {
         Some(running) => (running.bitmap.as_ref()).map_or(BitmapKind::None, |bitmap| bitmap.kind()),
         None => config.bitmap,
@@ -103,17 +103,14 @@ fn bitmap_type_store(this: This<'_>, text: &[u8]) -> Result {
 pub(super) static UUID: Attribute<Array> = Attribute::new(c"uuid", 0o444, Some(uuid_show), None);
 
 fn uuid_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, UuidText(this.configure()?.uuid))
+    line(page, UuidText(this.look()?.uuid))
 }
 
 pub(super) static RESYNC_START: Attribute<Array> =
     writable(c"resync_start", resync_start_show, resync_start_store);
 
 fn resync_start_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(
-        page,
-        SectorOrNone::from_stored(this.configure()?.resync_start),
-    )
+    line(page, SectorOrNone::from_stored(this.look()?.resync_start))
 }
 
 /// `EBUSY` while the array runs, unless its passes are frozen.
@@ -137,7 +134,7 @@ pub(super) static METADATA_VERSION: Attribute<Array> =
     writable(c"metadata_version", metadata_show, metadata_store);
 
 fn metadata_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.metadata)
+    line(page, this.look()?.metadata)
 }
 
 fn metadata_store(this: This<'_>, text: &[u8]) -> Result {
@@ -173,7 +170,7 @@ pub(super) static SAFE_MODE_DELAY: Attribute<Array> = writable(
 
 /// Zero until the array runs, or it was set.
 fn safe_mode_delay_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let delay = this.configure()?.safe_mode_delay;
+    let delay = this.look()?.safe_mode_delay;
     line(page, delay.unwrap_or(SafeModeDelay::OFF))
 }
 
@@ -193,7 +190,7 @@ pub(super) static MAX_READ_ERRORS: Attribute<Array> = writable(
 );
 
 fn max_read_errors_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.max_read_errors)
+    line(page, this.look()?.max_read_errors)
 }
 
 fn max_read_errors_store(this: This<'_>, text: &[u8]) -> Result {
@@ -209,7 +206,7 @@ pub(super) static CONSISTENCY_POLICY: Attribute<Array> = writable(
 );
 
 fn consistency_policy_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     let policy = if let Some(running) = &config.running {
         match (&running.bitmap, &running.sync) {
             (Some(_), _) => ConsistencyPolicy::Bitmap,
@@ -240,7 +237,7 @@ pub(super) static FAIL_LAST_DEV: Attribute<Array> =
     writable(c"fail_last_dev", fail_last_dev_show, fail_last_dev_store);
 
 fn fail_last_dev_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, u8::from(this.configure()?.fail_last_dev))
+    line(page, u8::from(this.look()?.fail_last_dev))
 }
 
 fn fail_last_dev_store(this: This<'_>, text: &[u8]) -> Result {
@@ -257,7 +254,7 @@ pub(super) static SERIALIZE_POLICY: Attribute<Array> = writable(
 
 /// Only a running raid1 has such a policy.
 fn serialize_policy_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     let is_mirror = config.running.is_some() && config.level() == Some(Level::Raid1);
     line(
         page,
@@ -293,7 +290,7 @@ pub(super) static LOGICAL_BLOCK_SIZE: Attribute<Array> = writable(
 );
 
 fn logical_block_size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.logical_block_size)
+    line(page, this.look()?.logical_block_size)
 }
 
 /// Bytes, a power of two that is larger than what the disk has. `EINVAL` when the metadata cannot say it.

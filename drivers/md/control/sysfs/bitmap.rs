@@ -43,7 +43,7 @@ type This<'a> = ArcBorrow<'a, Array>;
 static LOCATION: Attribute<Array> = writable(c"location", location_show, location_store);
 
 fn location_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.bitmap_location())
+    line(page, this.look()?.bitmap_location())
 }
 
 fn location_store(this: This<'_>, text: &[u8]) -> Result {

@@ -65,6 +65,13 @@ const fn writable(
     Attribute::new(name, 0o644, Some(show), Some(store))
 }
 
+/// The member's entry in the configuration of its array, to be looked at. `ENODEV` when it has left.
+fn seen<R>(this: This<'_>, look: impl FnOnce(&Entry) -> Result<R>) -> Result<R> {
+    let config = this.array.look()?;
+    let entry = config.members.get(config.position(&this)?);
+    look(entry.ok_or(ENODEV)?)
+}
+
 /// The configuration of the member's array, with the member's entry in it. `ENODEV` when it has left.
 fn configured<R>(this: This<'_>, act: impl FnOnce(&mut Entry, bool) -> Result<R>) -> Result<R> {
     let mut config: Configuration<'_> = this.array.configure()?;
@@ -89,7 +96,7 @@ fn errors_store(this: This<'_>, text: &[u8]) -> Result {
 static SLOT: Attribute<Member> = writable(c"slot", slot_show, slot_store);
 
 fn slot_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| {
+    seen(this, |entry| {
         let word = match (entry.state, entry.slot()) {
             (State::Journal { .. }, _) => SlotWord::Journal,
             (_, Some(slot)) => SlotWord::At(slot),
@@ -119,7 +126,7 @@ fn slot_store(this: This<'_>, text: &[u8]) -> Result {
 static OFFSET: Attribute<Member> = writable(c"offset", offset_show, offset_store);
 
 fn offset_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| line(page, entry.data.offset))
+    seen(this, |entry| line(page, entry.data.offset))
 }
 
 fn offset_store(this: This<'_>, text: &[u8]) -> Result {
@@ -137,7 +144,7 @@ fn offset_store(this: This<'_>, text: &[u8]) -> Result {
 static NEW_OFFSET: Attribute<Member> = writable(c"new_offset", new_offset_show, new_offset_store);
 
 fn new_offset_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| line(page, entry.data.new_offset))
+    seen(this, |entry| line(page, entry.data.new_offset))
 }
 
 /// Where a reshape is to move the data.
@@ -151,7 +158,7 @@ fn new_offset_store(this: This<'_>, text: &[u8]) -> Result {
 static SIZE: Attribute<Member> = writable(c"size", size_show, size_store);
 
 fn size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| line(page, entry.data.size.to_kib()))
+    seen(this, |entry| line(page, entry.data.size.to_kib()))
 }
 
 /// KiB; zero is all there is for a member of an array that runs.
@@ -178,7 +185,7 @@ static RECOVERY_START: Attribute<Member> =
     writable(c"recovery_start", recovery_start_show, recovery_start_store);
 
 fn recovery_start_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    configured(this, |entry, _| {
+    seen(this, |entry| {
         let start = match entry.state {
             State::InSync(_) => Sector::MAX,
             State::Rebuilding { upto, .. } => upto,

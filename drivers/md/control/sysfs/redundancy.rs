@@ -60,7 +60,7 @@ const fn readable(name: &'static CStr, show: kernel_ext::sysfs::Show<Array>) -> 
 
 /// The sync side of a running array. `EINVAL` for one that has none.
 fn syncing(this: &Array) -> Result<Arc<Syncing>> {
-    let config = this.configure()?;
+    let config = this.look()?;
     let sync = config
         .running
         .as_ref()
@@ -199,7 +199,7 @@ static SYNC_MAX: Attribute<Array> = writable(
 /// `EBUSY` for less than before while a pass runs, `EINVAL` for less than where a check begins or within a chunk.
 fn sync_max_store(this: This<'_>, text: &[u8]) -> Result {
     let max = SyncMax::parse(text).or_errno()?;
-    let chunk = u64::from(this.configure()?.chunk.now);
+    let chunk = u64::from(this.look()?.chunk.now);
     if matches!(max, SyncMax::At(at) if at.get().checked_rem(chunk).is_some_and(|rest| rest != 0)) {
         return Err(EINVAL);
     }
@@ -234,7 +234,7 @@ static SUSPEND_HI: Attribute<Array> = writable(
 );
 
 fn held(this: &Array) -> Result<Held> {
-    let config = this.configure()?;
+    let config = this.look()?;
     let running = config.running.as_ref();
     Ok(running.map_or(Held::NONE, |running| running.tracking.held()))
 }
@@ -265,5 +265,5 @@ fn bitmap_set_bits_store(this: This<'_>, text: &[u8]) -> Result {
 }
 
 static DEGRADED: Attribute<Array> = readable(c"degraded", |this, page| {
-    line(page, this.configure()?.degraded())
+    line(page, this.look()?.degraded())
 });

@@ -27,7 +27,7 @@ type This<'a> = ArcBorrow<'a, Array>;
 pub(super) static LAYOUT: Attribute<Array> = writable(c"layout", layout_show, layout_store);
 
 fn layout_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     line(page, reshaping(&config, config.layout))
 }
 
@@ -47,7 +47,7 @@ pub(super) static CHUNK_SIZE: Attribute<Array> =
     writable(c"chunk_size", chunk_size_show, chunk_size_store);
 
 fn chunk_size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     let bytes = |sectors| u64::from(sectors) << SECTOR_SHIFT;
     let chunk = Shape {
         now: bytes(config.chunk.now),
@@ -100,7 +100,7 @@ pub(super) static RAID_DISKS: Attribute<Array> =
 
 /// Nothing while there are no slots.
 fn raid_disks_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    let config = this.configure()?;
+    let config = this.look()?;
     if config.raid_disks == 0 {
         return Ok(());
     }
@@ -137,7 +137,7 @@ pub(super) static COMPONENT_SIZE: Attribute<Array> =
     writable(c"component_size", component_size_show, component_size_store);
 
 fn component_size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.component_size.to_kib())
+    line(page, this.look()?.component_size.to_kib())
 }
 
 /// KiB; zero is all there is for an array that runs. One that does not can be made smaller; `ENOSPC` for larger.
@@ -158,7 +158,7 @@ pub(super) static ARRAY_SIZE: Attribute<Array> =
     writable(c"array_size", array_size_show, array_size_store);
 
 fn array_size_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.array_size)
+    line(page, this.look()?.array_size)
 }
 
 fn array_size_store(this: This<'_>, text: &[u8]) -> Result {
@@ -178,7 +178,7 @@ pub(super) static RESHAPE_POSITION: Attribute<Array> = writable(
 );
 
 fn reshape_position_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.reshape_position)
+    line(page, this.look()?.reshape_position)
 }
 
 /// A sector; `none` can be read, but not written.
@@ -198,7 +198,7 @@ pub(super) static RESHAPE_DIRECTION: Attribute<Array> = writable(
 );
 
 fn reshape_direction_show(this: This<'_>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.reshape_direction)
+    line(page, this.look()?.reshape_direction)
 }
 
 /// `EBUSY` once the number of slots is to change: that says the direction.

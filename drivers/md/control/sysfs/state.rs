@@ -26,7 +26,7 @@ fn asks_for_removal(text: &[u8]) -> bool {
 }
 
 fn show(this: ArcBorrow<'_, Array>, page: &mut Page<'_>) -> Result {
-    line(page, this.configure()?.state().shown())
+    line(page, this.look()?.state().shown())
 }
 
 fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {

@@ -2,7 +2,7 @@
 
 //! `md/dev-X/state`: what a member is, and words that change it.
 
-use super::{configured, writable, This};
+use super::{seen, writable, This};
 use crate::{
     array::{Array, Configuration},
     control::sysfs::line,
@@ -29,7 +29,7 @@ fn show(this: This<'_>, page: &mut Page<'_>) -> Result {
     } else {
         UnackedBadBlocks::None
     };
-    configured(this, |entry, _| line(page, entry.flags().shown(unrecorded)))
+    seen(this, |entry| line(page, entry.flags().shown(unrecorded)))
 }
 
 fn store(this: This<'_>, text: &[u8]) -> Result {
