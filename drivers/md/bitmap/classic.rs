@@ -341,9 +341,9 @@ impl Backend for Classic {
         let length = self.chunk().get();
         let sectors = Sectors::new(length - (at.get() & length.wrapping_sub(1)));
         let place = self.counters.find(chunk);
-        let health = self.conditions.slots();
+        let (slots, array) = (self.conditions.slots(), self.conditions.health());
         let needed = place.is_some_and(|place| {
-            let started = place.update(|counter| match counter.start_sync(health) {
+            let started = place.update(|counter| match counter.start_sync(slots, array) {
                 (next, sync) if next == counter => Err(sync),
                 answer => Ok(answer),
             });

@@ -45,6 +45,11 @@ impl Classic {
         // Before the counters are looked at: who sets a bit from now on sets this again.
         self.active.store(false, Release);
         let mut writing = self.pages.writing();
+        let clears = self.may_clear().inspect_err(|_| self.stay_active())?;
+        if clears {
+            // Members that have left may lack what is forgotten now, though nothing was written since they did.
+            self.note_synced();
+        }
         if self.cleared_due.xchg(false, Full) {
             self.compose_super(&writing);
             self.write(&mut writing).inspect_err(|_| {
@@ -52,7 +57,6 @@ impl Classic {
                 self.stay_active();
             })?;
         }
-        let clears = self.may_clear().inspect_err(|_| self.stay_active())?;
         self.counters.for_each_marked(|chunk, place| {
             let aged = place.update(|counter| match counter.age(ClearedOnMedia::Recorded) {
                 Age::Stay => Err(false),

@@ -119,6 +119,8 @@ impl Classic {
     /// Media say that this bitmap is out of date, and are given no more of it.
     fn make_way(&self) -> Result {
         let mut writing = self.pages.writing();
+        // All of it first, if media hold something else: that ends with a superblock that believes it.
+        self.write(&mut writing)?;
         self.put_super(&stale(self.super_now()), &writing);
         let result = self.write(&mut writing);
         match result {

@@ -320,38 +320,35 @@ impl Counter {
         }
     }
 
-    /// A sync pass reaches it. While a member is missing the need is left for the recovery to come.
-    pub const fn start_sync(self, health: Health) -> (Self, Sync) {
-        match (self, health) {
-            (
+    /// A sync pass reaches it. While a slot has no member the need is left for the recovery to come.
+    ///
+    /// While the array is degraded a chunk that was written and not cleared needs it, too: the member that comes back
+    /// may have had that write in its cache alone. C skips it.
+    pub const fn start_sync(self, slots: Health, array: Health) -> (Self, Sync) {
+        let (need, writes) = match (self, array) {
+            (Self::Clear, _)
+            | (Self::Aged, Health::Complete)
+            | (
                 Self::Set {
-                    need: Need::Needed,
-                    writes,
-                },
-                Health::Complete,
-            ) => (
-                Self::Set {
-                    need: Need::Syncing,
-                    writes,
-                },
-                Sync::Needed,
-            ),
-            (
-                Self::Set {
-                    need: Need::Needed | Need::Syncing | Need::Again,
-                    ..
-                },
-                _,
-            ) => (self, Sync::Needed),
-            (
-                Self::Clear
-                | Self::Aged
-                | Self::Set {
                     need: Need::None, ..
                 },
-                _,
-            ) => (self, Sync::Skip),
-        }
+                Health::Complete,
+            ) => return (self, Sync::Skip),
+            (Self::Aged, Health::Degraded) => (Need::Needed, Writes::NONE),
+            (
+                Self::Set {
+                    need: Need::None,
+                    writes,
+                },
+                Health::Degraded,
+            ) => (Need::Needed, writes),
+            (Self::Set { need, writes }, _) => (need, writes),
+        };
+        let need = match (need, slots) {
+            (Need::Needed, Health::Complete) => Need::Syncing,
+            (need, _) => need,
+        };
+        (Self::Set { need, writes }, Sync::Needed)
     }
 
     /// A sync pass leaves it.
@@ -479,14 +476,34 @@ mod tests {
         }
     }
 
+    fn healths() -> impl Iterator<Item = (Health, Health)> {
+        let each = |slots| Health::ALL.into_iter().map(move |array| (slots, array));
+        Health::ALL.into_iter().flat_map(each)
+    }
+
+    #[test]
+    fn while_degraded_what_was_written_waits_for_the_member_that_may_lack_it() {
+        for counter in [Counter::Aged, Counter::loaded(Need::None)] {
+            let (left, sync) = counter.start_sync(Health::Degraded, Health::Degraded);
+            assert_eq!((left, sync), (Counter::loaded(Need::Needed), Sync::Needed));
+            let (begun, _) = counter.start_sync(Health::Complete, Health::Degraded);
+            assert_eq!(begun, Counter::loaded(Need::Syncing));
+            let (done, _) = begun.end_sync(Outcome::Done);
+            assert_eq!(done, Counter::loaded(Need::None));
+            let (_, sync) = counter.start_sync(Health::Complete, Health::Complete);
+            assert_eq!(sync, Sync::Skip);
+        }
+    }
+
     #[test]
     fn a_need_survives_everything_but_a_finished_sync() {
         for counter in all() {
             let needs = |c: Counter| c.to_word() & (NEEDED | RESYNC) != 0;
-            for health in Health::ALL {
-                let (started, sync) = counter.start_sync(health);
-                assert_eq!(sync == Sync::Needed, needs(counter));
-                assert_eq!(needs(started), needs(counter));
+            for (slots, array) in healths() {
+                let may_lack = array == Health::Degraded && counter != Counter::Clear;
+                let (started, sync) = counter.start_sync(slots, array);
+                assert_eq!(sync == Sync::Needed, needs(counter) || may_lack);
+                assert_eq!(needs(started), sync == Sync::Needed);
             }
             let (aborted, _) = counter.end_sync(Outcome::Aborted);
             assert_eq!(needs(aborted), needs(counter));
@@ -499,7 +516,9 @@ mod tests {
     fn what_is_said_to_differ_needs_a_sync_and_keeps_its_writes() {
         for counter in all() {
             let next = counter.needed();
-            assert_eq!(next.start_sync(Health::Complete).1, Sync::Needed);
+            for (slots, array) in healths() {
+                assert_eq!(next.start_sync(slots, array).1, Sync::Needed);
+            }
             let count = |c: Counter| (c.to_word() & COUNT_MAX).max(SET);
             assert_eq!(count(next), count(counter));
         }

@@ -95,8 +95,9 @@ fn counter() {
         "end_write, degraded" => end_write(*c, Health::Degraded),
         "age, superblock recorded" => age(*c, ClearedOnMedia::Recorded),
         "age, superblock due" => age(*c, ClearedOnMedia::Due),
-        "start_sync, complete" => start_sync(*c, Health::Complete),
-        "start_sync, degraded" => start_sync(*c, Health::Degraded),
+        "start_sync, complete" => start_sync(*c, Health::Complete, Health::Complete),
+        "start_sync, rebuilding" => start_sync(*c, Health::Complete, Health::Degraded),
+        "start_sync, slot empty" => start_sync(*c, Health::Degraded, Health::Degraded),
         "end_sync, done" => changed(*c, c.end_sync(Outcome::Done).0),
         _ => changed(*c, c.end_sync(Outcome::Aborted).0),
     };
@@ -107,7 +108,8 @@ fn counter() {
         "age, superblock recorded",
         "age, superblock due",
         "start_sync, complete",
-        "start_sync, degraded",
+        "start_sync, rebuilding",
+        "start_sync, slot empty",
         "end_sync, done",
         "end_sync, aborted",
     ];
@@ -161,8 +163,8 @@ fn age(c: Counter, media: ClearedOnMedia) -> String {
     }
 }
 
-fn start_sync(c: Counter, health: Health) -> String {
-    let (next, sync) = c.start_sync(health);
+fn start_sync(c: Counter, slots: Health, array: Health) -> String {
+    let (next, sync) = c.start_sync(slots, array);
     match sync {
         SyncNeed::Skip => changed(c, next),
         SyncNeed::Needed => format!("sync {}", changed(c, next)).trim().to_string(),
