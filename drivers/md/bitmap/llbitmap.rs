@@ -267,7 +267,8 @@ impl Core {
         // The count of events may go back by one when the array becomes clean again.
         let cleared = self.cleared.load(Acquire).min(header.events.get());
         self.cleared.store(cleared, Release);
-        header.events_cleared = Events::new(cleared);
+        // Never zero on media: that is what C md leaves, of which `BitmapSb::forgotten_before` believes nothing.
+        header.events_cleared = Events::new(cleared.max(1));
         header.daemon_sleep_s =
             NonZeroU32::new(self.daemon_sleep.load(Relaxed)).unwrap_or(NonZeroU32::MIN);
         header.state = header.state.without(StateBits::FIRST_USE);
