@@ -109,19 +109,26 @@ impl Failures {
 
     /// The failures behind these writes. Taken before the members' failures and bad blocks are recorded, and settled
     /// after it: a write that fails meanwhile waits for the next record.
-    pub(crate) fn take_writes(&self) -> Settling {
-        Settling(self.writes.take_all())
+    pub(crate) fn take_writes(self: &Arc<Self>) -> Settling {
+        Settling {
+            writes: self.writes.take_all(),
+            failures: self.clone(),
+        }
     }
 }
 
 /// Writes that end when the failure of their members is recorded.
-pub(crate) struct Settling(Taken<Fan<Write>>);
+pub(crate) struct Settling {
+    writes: Taken<Fan<Write>>,
+    failures: Arc<Failures>,
+}
 
 impl Settling {
     /// The failure is recorded.
     pub(crate) fn settle(self) {
-        for fan in self.0 {
-            Write::settle(fan);
+        for fan in self.writes.filter_map(Write::settle) {
+            // Who found that another has failed wakes the array's thread.
+            self.failures.writes.push(fan);
         }
     }
 }

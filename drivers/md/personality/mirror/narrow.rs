@@ -20,7 +20,7 @@ use md_core::{
 
 /// Finds out block by block which of a write's copies have failed where, and records that. May sleep.
 pub(super) fn narrow(mut fan: Fan<Write>) -> Fan<Write> {
-    let mut rescued = false;
+    let mut rescued = None;
     for leg in fan.legs() {
         let copy = leg.target();
         // Whatever the error was: what one copy has in the end, all are to have.
@@ -32,9 +32,11 @@ pub(super) fn narrow(mut fan: Fan<Write>) -> Fan<Write> {
         };
         let whole = fan.data().is_some_and(|data| rewrite(data, seat, copy));
         let end = copy.at.saturating_add(copy.length);
-        rescued |= whole && makes_safe(Ending::Ok, end, seat.member.valid_below());
+        if whole && makes_safe(Ending::Ok, end, seat.member.valid_below()) {
+            rescued = Some(copy.place);
+        }
     }
-    fan.rescued |= rescued;
+    fan.rescued = rescued;
     fan
 }
 

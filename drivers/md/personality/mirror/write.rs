@@ -66,7 +66,7 @@ pub(crate) struct Write {
     /// Something is to be done about one that is not slow, before it ends. Kept as `safe` is.
     torn: Atomic<bool>,
     /// A copy that had failed was written in the end, block by block.
-    pub(super) rescued: bool,
+    pub(super) rescued: Option<Place>,
 }
 
 impl Request for Write {
@@ -107,14 +107,15 @@ impl Request for Write {
                 unfinished = Some(leg.target().member.clone());
             }
         }
-        let Some(member) = unfinished else {
-            let status = outcome(&fan);
+        let outcome = outcome(&fan);
+        if let (None, Outcome::Ends(status)) = (&unfinished, outcome) {
             return fan.complete(status);
-        };
+        }
         let live = fan.live().clone();
-        match live.personality().mirror() {
-            Some(mirror) => mirror.failures.park_torn(fan, &member),
-            None => fan.complete(Status::IO_ERROR),
+        match (live.personality().mirror(), unfinished) {
+            (Some(mirror), Some(member)) => mirror.failures.park_torn(fan, &member),
+            (Some(mirror), None) => mirror.failures.park_write(fan, &live),
+            (None, _) => fan.complete(Status::IO_ERROR),
         }
     }
 }
@@ -173,29 +174,49 @@ impl Write {
     }
 }
 
-/// How a write ended whose copies have: well, if one that can be read has it. A discard that no device wants is done.
-fn outcome(fan: &Fan<Write>) -> Status {
+/// How a write ends whose copies have ended.
+#[derive(Clone, Copy)]
+enum Outcome {
+    Ends(Status),
+    /// Only members have it that may have failed since: the array's thread decides which of them stay.
+    Undecided,
+}
+
+/// How a write ended whose copies have: well, if a member that works and can be read has it. A discard that no device
+/// wants is done.
+fn outcome(fan: &Fan<Write>) -> Outcome {
     let (Some(mirror), Some(parent)) = (fan.mirror(), fan.parent()) else {
-        return Status::IO_ERROR;
+        return Outcome::Ends(Status::IO_ERROR);
     };
-    if parent.op() == Op::Discard || fan.rescued {
-        return Status::OK;
+    if parent.op() == Op::Discard {
+        return Outcome::Ends(Status::OK);
     }
-    let length = Sectors::new(u64::from(parent.sectors()));
-    let mut worst = Status::IO_ERROR;
+    let (mut worst, mut undecided) = (Status::IO_ERROR, false);
     for leg in fan.legs() {
-        let valid = mirror
-            .seat(leg.target().place)
-            .map_or(Sector::ZERO, |seat| seat.member.valid_below());
-        let end = leg.target().at.saturating_add(length);
-        if makes_safe(ending(leg.status(), leg.flags()), end, valid) {
-            return Status::OK;
+        let copy = leg.target();
+        let seat = mirror.seat(copy.place);
+        let end = copy.at.saturating_add(copy.length);
+        let ended = if fan.rescued == Some(copy.place) {
+            Ending::Ok
+        } else {
+            ending(leg.status(), leg.flags())
+        };
+        if seat.is_some_and(|seat| makes_safe(ended, end, seat.member.valid_below())) {
+            match copy.member.health() {
+                Health::Working => return Outcome::Ends(Status::OK),
+                Health::Failing => undecided = true,
+                Health::Failed => {}
+            }
         }
         if !leg.status().is_ok() {
             worst = leg.status();
         }
     }
-    worst
+    if undecided {
+        Outcome::Undecided
+    } else {
+        Outcome::Ends(worst)
+    }
 }
 
 impl Write {
@@ -211,7 +232,7 @@ impl Write {
             ticket,
             safe: Atomic::new(false),
             torn: Atomic::new(false),
-            rescued: false,
+            rescued: None,
         }
     }
 
@@ -232,7 +253,8 @@ impl Write {
         let end = copy.at.saturating_add(copy.length);
         let ended = ending(leg.status(), leg.flags());
         let seat = self.mirror().and_then(|mirror| mirror.seat(copy.place));
-        if seat.is_some_and(|seat| makes_safe(ended, end, seat.member.valid_below())) {
+        let is_safe = seat.is_some_and(|seat| makes_safe(ended, end, seat.member.valid_below()));
+        if is_safe && copy.member.health() == Health::Working {
             // The count of what is under way orders this before the look at it.
             self.safe.store(true, Relaxed);
         }
@@ -246,10 +268,16 @@ impl Write {
         self.intent.is_on_media()
     }
 
-    /// The failure of its copies is recorded: the write ends with what the others have.
-    pub(super) fn settle(fan: Fan<Self>) {
-        let status = outcome(&fan);
-        fan.complete(status);
+    /// The failure of its copies is recorded: the write ends with what the others have. It comes back when others
+    /// have failed meanwhile, which is to be recorded, too.
+    pub(super) fn settle(fan: Fan<Self>) -> Option<Fan<Self>> {
+        match outcome(&fan) {
+            Outcome::Ends(status) => {
+                fan.complete(status);
+                None
+            }
+            Outcome::Undecided => Some(fan),
+        }
     }
 }
 
