@@ -13,10 +13,10 @@ use kernel_ext::block::{limits::LimitsUpdate, major::DeviceNumber};
 use md_core::{
     assemble::{judge_returning, Return, Seat as Chair, SlotProgress},
     format::level::Level,
-    policy::Fill,
+    policy::{Fill, Seating},
     state::{
         clean::Change,
-        member::{Env, Event, Loss, Member as State, Pending, Place, Run, Seat},
+        member::{Env, Event, Loss, Member as State, Pending, Run, Seat},
     },
     units::{MemberNumber, Slot},
     words::ioctl::DiskInfo,
@@ -46,6 +46,8 @@ impl Configuration<'_> {
             // Levels without redundancy fail with the member, so it stays.
             return Err(EBUSY);
         }
+        // Those that I/O has found to fail are no copies to fall back on.
+        self.note_failures();
         let failed = self.fail(index, By::Word).or_errno();
         self.serve();
         failed
@@ -83,6 +85,20 @@ impl Configuration<'_> {
         Ok(Some(place.slot))
     }
 
+    /// The level at work, the bitmap and whoever asks for all members get one that has a place now; nothing changes on
+    /// an error.
+    fn seat(&mut self, index: usize) -> Result {
+        let entry = self.members.get(index).ok_or(ENODEV)?;
+        let seated = entry.seated().ok_or(EINVAL)?;
+        let members = self.in_slots()?;
+        self.tell_carriers()?;
+        let live = self.live_mut()?.as_mut().ok_or(ENODEV)?;
+        let mirror = live.personality_mut().mirror_mut().ok_or(EINVAL)?;
+        mirror.seat_member(seated)?;
+        live.set_members(members);
+        Ok(())
+    }
+
     /// Whether the bitmap, if there is one, still has all that a member may have missed: while others had all slots, or
     /// when the array was reshaped, it forgot.
     fn is_remembered(&self, entry: &Entry) -> bool {
@@ -105,7 +121,7 @@ impl Array {
         &self,
         config: &mut Configuration<'_>,
         index: usize,
-        place: Place,
+        seating: Seating,
     ) -> Result {
         let remembered = config
             .members
@@ -113,19 +129,21 @@ impl Array {
             .is_some_and(|entry| last_slot(entry).is_some() && config.is_remembered(entry));
         let entry = config.members.get_mut(index).ok_or(ENODEV)?;
         let before = entry.state;
-        let next = before.step(Event::Place(place), &QUIET).or_errno()?;
-        if !remembered {
+        let next = before
+            .step(Event::Place(seating.place), &QUIET)
+            .or_errno()?;
+        if !remembered || seating.fill == Fill::Full {
             entry.fill = Fill::Full;
         }
         self.stack_limits(entry)?;
         entry.state = next.after(before);
-        let seated = entry.seated().ok_or(EINVAL)?;
-        let members = config.in_slots()?;
-        let live = config.live_mut()?.as_mut().ok_or(ENODEV)?;
-        let mirror = live.personality_mut().mirror_mut().ok_or(EINVAL)?;
-        mirror.seat_member(seated)?;
-        live.set_members(members);
-        config.tell_carriers()?;
+        if let Err(error) = config.seat(index) {
+            // It has nothing, and nothing would be written to it.
+            if let Some(entry) = config.members.get_mut(index) {
+                entry.state = before;
+            }
+            return Err(error);
+        }
         if let Some(bitmap) = config.backend() {
             // The new member has none of it.
             bitmap.write_all();
@@ -211,7 +229,7 @@ impl Array {
             return Err(ENOSPC);
         }
         let seating = config.seat_in(entry, slot).ok_or(EEXIST)?;
-        self.attach(config, index, seating.place)?;
+        self.attach(config, index, seating)?;
         if let Some(entry) = config.members.get(index) {
             entry.notify_state();
         }
@@ -251,11 +269,20 @@ impl Array {
             self.place()
                 .with_directory(|directory| directory.remove_link(&name));
         }
+        let entry = config.members.get_mut(index).ok_or(ENODEV)?;
+        let before = core::mem::replace(&mut entry.state, next);
+        let members = match config.in_slots() {
+            Ok(members) => members,
+            Err(error) => {
+                if let Some(entry) = config.members.get_mut(index) {
+                    entry.state = before;
+                }
+                return Err(error);
+            }
+        };
         if let Some(entry) = config.members.get_mut(index) {
-            entry.state = next;
             entry.member.mark(Mark::WantReplacement, false);
         }
-        let members = config.in_slots()?;
         if let Some(live) = config.live_mut()? {
             live.set_members(members);
             if let Some(mirror) = live.personality_mut().mirror_mut() {

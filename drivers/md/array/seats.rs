@@ -12,7 +12,7 @@ use crate::{
 use kernel::prelude::*;
 use md_core::{
     format::level::Level,
-    policy::{choose_seat, Alike, Fill, Seating, Seats, SlotView},
+    policy::{choose_seat, Alike, Seating, Seats, SlotView},
     state::{
         clean::Change,
         member::{Duty, Event, Member as State, Place, Record, Seat},
@@ -81,11 +81,7 @@ impl Configuration<'_> {
                 .get(index)
                 .and_then(|entry| self.seat_for(entry));
             if let Some(seating) = seat {
-                let entry = self.members.get_mut(index);
-                if let Some(entry) = entry.filter(|_| seating.fill == Fill::Full) {
-                    entry.fill = Fill::Full;
-                }
-                if let Err(error) = array.attach(self, index, seating.place) {
+                if let Err(error) = array.attach(self, index, seating) {
                     array
                         .place
                         .with_name(|name| pr_warn!("{name}: a spare cannot be used: {error:?}\n"));
