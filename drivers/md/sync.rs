@@ -277,6 +277,17 @@ impl Syncing {
         }
     }
 
+    /// A pass begins: nothing of it is done.
+    fn begin_at(&self, action: Action, start: Sector, end: Sector) {
+        self.position.store(start.get(), Relaxed);
+        self.completed.store(start.get(), Relaxed);
+        self.total.store(end.get(), Relaxed);
+        self.in_flight.store(0, Relaxed);
+        if matches!(action, Action::Check | Action::Repair) {
+            self.mismatches.store(0, Relaxed);
+        }
+    }
+
     /// Up to where everything is done, while a pass is under way.
     pub(crate) fn completed(&self) -> Sector {
         Sector::new(self.completed.load(Relaxed))

@@ -112,14 +112,6 @@ impl Running {
         if let Some(bitmap) = &job.bitmap {
             bitmap.begin_pass(job.action);
         }
-        let syncing = &job.syncing;
-        syncing.position.store(job.start.get(), Relaxed);
-        syncing.completed.store(job.start.get(), Relaxed);
-        syncing.total.store(job.end.get(), Relaxed);
-        syncing.in_flight.store(0, Relaxed);
-        if matches!(job.action, Action::Check | Action::Repair) {
-            syncing.mismatches.store(0, Relaxed);
-        }
         Ok(Self {
             lost: members_lost(&job.array).unwrap_or(0),
             engine: Engine::new(Mode::of(job.action))?,

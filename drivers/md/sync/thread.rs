@@ -95,6 +95,8 @@ impl Syncer {
         };
         self.syncing.inner.lock().last = pass.action.word();
         let (start, end) = config.extent(pass, &self.syncing);
+        // With the configuration locked: who halts the array next records this, not how far the pass before was.
+        self.syncing.begin_at(pass.action, start, end);
         self.array.place().with_name(|name| {
             let word = Text(pass.action.word());
             let at = start.get();
