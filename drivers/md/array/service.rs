@@ -105,8 +105,9 @@ impl Configuration<'_> {
     /// What a bitmap asks for that found chunks whose copies may differ, whatever superblocks say.
     fn bitmap_request(&self) -> Request {
         // While a member is missing there may be nothing to sync with, and the recovery to come looks at all chunks. A
-        // resync that goes on comes by, as chunks behind it need none again but by the loss of a member.
-        if self.is_resyncing() || self.degraded() != 0 {
+        // resync that goes on comes by, as chunks behind it need none again but by the loss of a member. And one member
+        // agrees with itself.
+        if self.is_resyncing() || self.degraded() != 0 || self.raid_disks < 2 {
             Request::Look
         } else {
             Request::Resync

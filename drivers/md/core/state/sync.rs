@@ -328,7 +328,11 @@ impl Sync {
             return self;
         };
         let Some((action, after)) = choose(request, env) else {
-            return Self::Idle;
+            return match request {
+                // Nobody else knows of it, and it can be met later.
+                Request::Resync | Request::LazyRecover => self,
+                Request::Look | Request::Repair | Request::Check => Self::Idle,
+            };
         };
         let phase = match env.neighbours {
             Neighbours::Quiet => Phase::Running(Sector::ZERO),
@@ -359,6 +363,20 @@ mod tests {
         events.iter().try_fold(start, |sync, event| {
             sync.step(*event, env).map(|next| next.after(sync))
         })
+    }
+
+    #[test]
+    fn what_a_bitmap_asks_for_waits_until_it_may_be_done() {
+        let read_only = Env {
+            access: Access::ReadOnly,
+            ..ENV
+        };
+        let asked = Sync::Requested(Request::Resync);
+        assert_eq!(run(asked, &[Event::Choose], &read_only), Ok(asked));
+        let begun = run(asked, &[Event::Choose], &ENV);
+        assert!(matches!(begun, Ok(Sync::Active(pass)) if pass.action == Action::Resync));
+        let check = Sync::Requested(Request::Check);
+        assert_eq!(run(check, &[Event::Choose], &read_only), Ok(Sync::Idle));
     }
 
     #[test]
