@@ -137,8 +137,8 @@ fn set_access(
     config: &mut Configuration<'_>,
     request: ArrayStateRequest,
 ) -> Result {
-    use md_core::state::array::{Access, Array as State, Failure};
-    let State::Running { access, .. } = config.state() else {
+    use md_core::state::array::{Access, Array as State};
+    let State::Running { access, failure } = config.state() else {
         return match request {
             ArrayStateRequest::Readonly => Ok(()),
             _ if config.members.is_empty() => Err(ENXIO),
@@ -156,7 +156,7 @@ fn set_access(
         _ if read_only => return Err(EROFS),
         _ => StartAs::Writable.access(),
     };
-    this.set_access(config, State::running(wanted, Failure::Intact));
+    this.set_access(config, State::running(wanted, failure));
     Ok(())
 }
 

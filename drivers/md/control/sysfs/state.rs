@@ -12,6 +12,7 @@ use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::sysfs::{Attribute, Page};
 use md_core::{
     state::{
+        array::{Access, Array as State},
         clean::Writes,
         request::{Env, Openers, Plan, Work, Writability},
     },
@@ -33,7 +34,7 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
     let request = ArrayStateRequest::parse(text).or_errno()?;
     // Who closes a writable array keeps others from opening it. Without an opener all that was written is on its way
     // to the members, so there is nothing to sync.
-    let closing = closes(request)
+    let closing = closes(request, this.look()?.state())
         .then(|| this.life().begin_closing(u32::MAX))
         .transpose()?;
     let mut config = lock(&this, request)?;
@@ -65,9 +66,21 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
     done(&this)
 }
 
-/// Whether a request may end the use of the array.
-fn closes(request: ArrayStateRequest) -> bool {
-    !matches!(
+/// Whether a request may end the use of an array in this state. To start one, nobody need be kept from opening it.
+fn closes(request: ArrayStateRequest, state: State) -> bool {
+    let is_writable = matches!(
+        state,
+        State::Running {
+            access: Access::Writable(_),
+            ..
+        }
+    );
+    request == ArrayStateRequest::Clear || (is_writable && !is_about_writes(request))
+}
+
+/// Whether a request is about clean and dirty alone, if the array runs.
+fn is_about_writes(request: ArrayStateRequest) -> bool {
+    matches!(
         request,
         ArrayStateRequest::Active | ArrayStateRequest::Clean
     )
@@ -76,7 +89,7 @@ fn closes(request: ArrayStateRequest) -> bool {
 /// Locks the configuration for a request. Words about clean and dirty are for arrays with I/O under way, which may
 /// even be waiting for the word; all others change what runs.
 fn lock(this: &Array, request: ArrayStateRequest) -> Result<Configuration<'_>> {
-    if !closes(request) {
+    if is_about_writes(request) {
         let config = this.configure()?;
         if config.running.is_some() {
             return Ok(config);
