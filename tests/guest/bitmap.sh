@@ -132,6 +132,34 @@ copied=$(($(written /dev/vdb) - before))
 ((copied >= 3 * 128 && copied < 3 * 128 + 1024)) || fail "$copied sectors written for 3 chunks of 128"
 same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdb)"
 
+step "and what it may have had in its cache alone, of which there is a mark still"
+dd if=/dev/urandom of=/dev/md0 bs=64k count=1 seek=20 oflag=direct status=none
+mdadm /dev/md0 --fail /dev/vdb
+# As a disk does that has lost power.
+offset=$(mdadm --examine /dev/vdb | awk '/Data Offset/ { print $4 }')
+dd if=/dev/zero of=/dev/vdb bs=64k count=1 seek=$((offset * 512 + 20 * 65536)) oflag=direct,seek_bytes \
+	conv=notrunc status=none
+mdadm /dev/md0 --remove /dev/vdb
+mdadm /dev/md0 --re-add /dev/vdb
+idle
+same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdb)"
+
+step "a member that left before there were less slots does not come back by what was forgotten in quiet"
+mdadm /dev/md0 --add /dev/vdc
+mdadm --grow /dev/md0 --raid-devices=3
+idle
+forgotten
+mdadm /dev/md0 --fail /dev/vdc --remove /dev/vdc
+dd if=/dev/urandom of=/dev/md0 bs=64k count=1 seek=30 oflag=direct status=none
+mdadm --grow /dev/md0 --raid-devices=2
+mdadm --stop /dev/md0
+mdadm --assemble /dev/md0 /dev/vda /dev/vdb
+forgotten
+put 3 $MD/raid_disks
+! mdadm /dev/md0 --re-add /dev/vdc || fail "a member came back that the bitmap does not know"
+mdadm --grow /dev/md0 --raid-devices=2
+mdadm --zero-superblock /dev/vdc
+
 step "a member that missed what was forgotten since does not come back by the bitmap"
 mdadm /dev/md0 --fail /dev/vdb --remove /dev/vdb
 dd if=/dev/urandom of=/dev/md0 bs=64k count=1 seek=7 oflag=direct status=none

@@ -50,18 +50,16 @@ done
 mdadm --quiet --assemble /dev/md0 /dev/vda /dev/vdb
 same location +8 "$(cat $MD/bitmap/location)"
 
-step "flushes and nothing else do not reach the bitmap"
-for ((i = 0; i < 5; i++)); do
-	dd if=/dev/zero of=/dev/md0 bs=4096 count=1 conv=fsync,notrunc status=none
-	sync -d /dev/md0
-done
 mdadm --quiet --stop /dev/md0
 
-step "an array without a bitmap leaves nothing behind for the next with one"
-create none
-mdadm --quiet --stop /dev/md0
-create internal
-same location +8 "$(cat $MD/bitmap/location)"
+step "flushes and nothing else do not reach the bitmap"
+create lockless
+settled
+before=$(cat $MD/llbitmap/bits)
+for ((i = 0; i < 5; i++)); do
+	sync -d /dev/md0
+done
+same "states of chunks" "$before" "$(cat $MD/llbitmap/bits)"
 mdadm --quiet --stop /dev/md0
 
 # offset_of_bitmap DEVICE [SECTORS]: says in a superblock (at sector 8) how many sectors from it the bitmap is.
@@ -136,6 +134,9 @@ dmsetup suspend --nolockfs slow
 put clean $MD/array_state &
 sleep 1
 waiting=()
+# Nobody who only looks waits for a member.
+timeout 20 cat $MD/array_state $MD/level $MD/degraded $MD/dev-vda/state >/dev/null || fail "files do not answer"
+timeout 60 mdadm --detail /dev/md0 >/dev/null || fail "mdadm --detail does not answer"
 for ((i = 0; i < 4; i++)); do
 	put 512 $MD/logical_block_size 2>/dev/null &
 	waiting+=($!)

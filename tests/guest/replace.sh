@@ -133,4 +133,29 @@ idle
 same "mismatches" 0 "$(cat $MD/mismatch_cnt)"
 same "the data" "$want" "$(sum)"
 mdadm --quiet --stop /dev/md0
+
+if [[ $LEVEL == 10 ]]; then
+	step "what gets another slot than it had gets all that belongs there"
+	mdadm --quiet --zero-superblock /dev/vd{a,b,c,d}
+	mdadm --create /dev/md0 --run --assume-clean --bitmap=internal --level=10 --layout=n2 --size=32M \
+		--raid-devices=4 /dev/vd{a,b,c,d}
+	dd if=/dev/urandom of=/dev/md0 bs=1M oflag=direct status=none 2>/dev/null || true
+	want=$(sum)
+	put frozen $MD/sync_action
+	mdadm --quiet /dev/md0 --fail /dev/vda --fail /dev/vdc --remove /dev/vdc
+	put none $MD/dev-vda/slot
+	put re-add $MD/dev-vda/state
+	put 2 $MD/dev-vda/slot
+	put idle $MD/sync_action
+	becomes "state of vda" in_sync $MD/dev-vda/state
+	same "slot of vda" 2 "$(cat $MD/dev-vda/slot)"
+	mdadm --quiet --zero-superblock /dev/vdc
+	mdadm --quiet /dev/md0 --add /dev/vdc
+	becomes "state of vdc" in_sync $MD/dev-vdc/state
+	put check $MD/sync_action
+	idle
+	same "mismatches" 0 "$(cat $MD/mismatch_cnt)"
+	same "the data" "$want" "$(sum)"
+	mdadm --quiet --stop /dev/md0
+fi
 rmmod md_mod
