@@ -18,7 +18,7 @@ use kernel_ext::{
         bdev::{BlockDevice, Target},
         bio::{Direction, Setup},
         bio_set::{BioSet, Complete, CompletedBio},
-        parked::Parked,
+        parked::{Parked, Was},
     },
     sync::gated::Entered,
 };
@@ -54,7 +54,10 @@ impl Complete for Step {
     fn complete(mut bio: CompletedBio<Self>) {
         let step = bio.value();
         let (done, live) = (step.done.clone(), step.live.clone());
-        done.push(bio);
+        // Who found it empty has woken the pass, which has not taken it yet.
+        if done.push(bio) == Was::Filled {
+            return;
+        }
         if let Some(mirror) = live.personality().mirror() {
             mirror.wake_resync();
         }
