@@ -80,7 +80,8 @@ for leg in a b; do
 	dmsetup create $leg --table "0 131072 linear /dev/vd$leg 0"
 done
 udevadm settle
-mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 /dev/mapper/a /dev/mapper/b
+mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 \
+	/dev/mapper/a /dev/mapper/b
 put 0 $MD/safe_mode_delay
 dd if=/dev/zero of=/dev/md0 bs=4k count=1 oflag=direct status=none
 bad=$(($(mdadm --examine /dev/mapper/b | awk '/Data Offset/ { print $4 }') + 16384))
