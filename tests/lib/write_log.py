@@ -91,6 +91,8 @@ class Bitmap:
         if head[:4] != b"bitm" or not offset:
             sys.exit("no bitmap")
         version, chunk = struct.unpack_from("<I", head, 4)[0], struct.unpack_from("<I", head, 52)[0]
+        # While it takes the place of another it says that it is out of date: all is marked then.
+        self.stale = struct.unpack_from("<I", head, 48)[0] & 2 != 0
         self.size = struct.unpack_from("<Q", head, 40)[0]
         self.lockless = version == 6
         self.chunk = chunk if self.lockless else chunk // SECTOR
@@ -107,7 +109,7 @@ class Bitmap:
 
     def marked(self, leg):
         count = (self.size + self.chunk - 1) // self.chunk
-        return {chunk for chunk in range(count) if self.is_marked(leg, chunk)}
+        return {chunk for chunk in range(count) if self.stale or self.is_marked(leg, chunk)}
 
 
 def pieces(entry, size):
@@ -217,9 +219,8 @@ class Replay:
                     file.write(block)
                 file.flush()
                 os.fsync(file.fileno())
-        bitmap = Bitmap(self.legs[0])
-        marked = set().union(*(bitmap.marked(leg) for leg in self.legs))
-        return len(marked) * bitmap.chunk
+        marked = set().union(*(Bitmap(leg).marked(leg) for leg in self.legs))
+        return len(marked) * Bitmap(self.legs[0]).chunk
 
     def compare(self):
         number, end = Bitmap(self.legs[0]).data_at // 8, self.size // 8
