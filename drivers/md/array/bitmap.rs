@@ -28,7 +28,6 @@ use md_core::{
     format::{sb1::CrashLog, BlockSize},
     layout::mirror::Placement,
     state::{
-        array::{Access, Array as State},
         member::Member as MemberKind,
         Health,
     },
@@ -310,13 +309,7 @@ impl Configuration<'_> {
 
 impl Config {
     fn is_writable(&self) -> bool {
-        matches!(
-            self.state(),
-            State::Running {
-                access: Access::Writable(_),
-                ..
-            }
-        )
+        self.state().is_writable()
     }
 
     /// Reads the bitmap of a kind, or of the kind that media say, at so many sectors from the superblocks.

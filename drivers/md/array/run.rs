@@ -338,13 +338,7 @@ impl Array {
     /// Changes what I/O a running array admits.
     pub(crate) fn set_access(&self, config: &mut Configuration<'_>, state: State) {
         config.serve();
-        if !matches!(
-            state,
-            State::Running {
-                access: Access::Writable(_),
-                ..
-            }
-        ) {
+        if !state.is_writable() {
             config.keep_progress();
             config.interrupt_pass();
             config.settle_bitmap();

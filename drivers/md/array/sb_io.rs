@@ -77,7 +77,7 @@ impl Configuration<'_> {
                 // recorded them: `active` lets writers go, `-blocked` acknowledges a failure.
                 continue;
             }
-            if !is_writable(state) {
+            if !state.is_writable() {
                 // Nothing is written, so nobody relies on what the superblocks say.
                 self.acknowledge_failures(&tracking);
                 self.due = change;
@@ -122,16 +122,6 @@ impl Configuration<'_> {
         }
         tracking.wake();
     }
-}
-
-fn is_writable(state: State) -> bool {
-    matches!(
-        state,
-        State::Running {
-            access: Access::Writable(_),
-            ..
-        }
-    )
 }
 
 fn is_clean(state: State) -> bool {

@@ -129,13 +129,7 @@ impl Configuration<'_> {
     /// The bitmap that has something to clear now and then; none while nothing may be written.
     fn bitmap_at_work(&self) -> Option<Arc<dyn Backend>> {
         let running = self.running.as_ref()?;
-        let writable = matches!(
-            running.tracking.state(),
-            State::Running {
-                access: Access::Writable(_),
-                ..
-            }
-        );
+        let writable = running.tracking.state().is_writable();
         running.bitmap.clone().filter(|_| writable)
     }
 
@@ -261,14 +255,7 @@ impl Configuration<'_> {
 
     /// Whether bad blocks are recorded as soon as the array is served.
     pub(crate) fn records_bad_blocks(&self) -> bool {
-        let writable = matches!(
-            self.state(),
-            State::Running {
-                access: Access::Writable(_),
-                ..
-            }
-        );
-        writable && !self.is_external()
+        self.state().is_writable() && !self.is_external()
     }
 
     /// Writers that wait for something about a member look again.

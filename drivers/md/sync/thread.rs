@@ -23,7 +23,6 @@ use kernel_ext::{
 use md_core::{
     policy::Fill,
     state::{
-        array::{Access as ArrayAccess, Array as State},
         clean::Change,
         member::{Event as MemberEvent, Member as MemberKind},
         pass::{Action, Pass},
@@ -193,17 +192,9 @@ impl Job {
 impl Configuration<'_> {
     /// What the choice of a pass depends on.
     pub(crate) fn sync_env(&self) -> Env {
-        let state = self.state();
-        let writable = matches!(
-            state,
-            State::Running {
-                access: ArrayAccess::Writable(_),
-                ..
-            }
-        );
         let rebuilding = |kind: &MemberKind| matches!(kind, MemberKind::Rebuilding { .. });
         Env {
-            access: if writable {
+            access: if self.state().is_writable() {
                 Access::Writable
             } else {
                 Access::ReadOnly

@@ -12,7 +12,7 @@ use kernel::{prelude::*, sync::ArcBorrow};
 use kernel_ext::sysfs::{Attribute, Page};
 use md_core::{
     state::{
-        array::{Access, Array as State},
+        array::Array as State,
         clean::Writes,
         request::{Env, Openers, Plan, Work, Writability},
     },
@@ -68,14 +68,7 @@ fn store(this: ArcBorrow<'_, Array>, text: &[u8]) -> Result {
 
 /// Whether a request may end the use of an array in this state. To start one, nobody need be kept from opening it.
 fn closes(request: ArrayStateRequest, state: State) -> bool {
-    let is_writable = matches!(
-        state,
-        State::Running {
-            access: Access::Writable(_),
-            ..
-        }
-    );
-    request == ArrayStateRequest::Clear || (is_writable && !is_about_writes(request))
+    request == ArrayStateRequest::Clear || (state.is_writable() && !is_about_writes(request))
 }
 
 /// Whether a request is about clean and dirty alone, if the array runs.

@@ -74,6 +74,17 @@ impl Array {
         Self::Running { access, failure }
     }
 
+    /// Whether it runs and may be written to.
+    pub const fn is_writable(self) -> bool {
+        matches!(
+            self,
+            Self::Running {
+                access: Access::Writable(_),
+                ..
+            }
+        )
+    }
+
     /// The word `array_state` shows. `broken` shows only where `clean` would.
     pub const fn shown(self) -> ArrayState {
         match self {
