@@ -199,29 +199,6 @@ unsafe impl<T: Complete> sealed::Raw for NewBio<T> {
     }
 }
 
-// SAFETY: `bi_next` is for the owner of a bio.
-unsafe impl<T: Complete> Linked for NewBio<T> {
-    type Node = bindings::bio;
-
-    fn into_node(self) -> NonNull<bindings::bio> {
-        let node = self.0 .0;
-        core::mem::forget(self);
-        node
-    }
-
-    unsafe fn from_node(node: NonNull<bindings::bio>) -> Self {
-        // SAFETY: By the precondition it was a `NewBio`. The block layer expects the link to be null.
-        unsafe { (*node.as_ptr()).bi_next = core::ptr::null_mut() };
-        // INVARIANT: The node is what `into_node` gave.
-        Self(Owned(node, PhantomData))
-    }
-
-    unsafe fn next(node: NonNull<bindings::bio>) -> *mut *mut bindings::bio {
-        // SAFETY: The bio is alive.
-        unsafe { &raw mut (*node.as_ptr()).bi_next }
-    }
-}
-
 /// A bio that has ended. Dropping it frees it, and lets its parent go on.
 pub struct CompletedBio<T: Complete>(Owned<T>);
 
@@ -267,26 +244,35 @@ impl<T: Complete> CompletedBio<T> {
     }
 }
 
-// SAFETY: `bi_next` is for the owner of a bio.
-unsafe impl<T: Complete> Linked for CompletedBio<T> {
-    type Node = bindings::bio;
+macro_rules! linked {
+    ($bio:ident) => {
+        // SAFETY: `bi_next` is for the owner of a bio.
+        unsafe impl<T: Complete> Linked for $bio<T> {
+            type Node = bindings::bio;
 
-    fn into_node(self) -> NonNull<bindings::bio> {
-        let node = self.0 .0;
-        core::mem::forget(self);
-        node
-    }
+            fn into_node(self) -> NonNull<bindings::bio> {
+                let node = self.0 .0;
+                core::mem::forget(self);
+                node
+            }
 
-    unsafe fn from_node(node: NonNull<bindings::bio>) -> Self {
-        // INVARIANT: The node is what `into_node` gave.
-        Self(Owned(node, PhantomData))
-    }
+            unsafe fn from_node(node: NonNull<bindings::bio>) -> Self {
+                // SAFETY: By the precondition it was one of these. Who submits a bio is to leave the link null.
+                unsafe { (*node.as_ptr()).bi_next = core::ptr::null_mut() };
+                // INVARIANT: The node is what `into_node` gave.
+                Self(Owned(node, PhantomData))
+            }
 
-    unsafe fn next(node: NonNull<bindings::bio>) -> *mut *mut bindings::bio {
-        // SAFETY: The bio is alive.
-        unsafe { &raw mut (*node.as_ptr()).bi_next }
-    }
+            unsafe fn next(node: NonNull<bindings::bio>) -> *mut *mut bindings::bio {
+                // SAFETY: The bio is alive.
+                unsafe { &raw mut (*node.as_ptr()).bi_next }
+            }
+        }
+    };
 }
+
+linked!(NewBio);
+linked!(CompletedBio);
 
 /// # Safety
 ///
