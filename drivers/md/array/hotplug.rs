@@ -85,6 +85,22 @@ impl Configuration<'_> {
         Ok(Some(place.slot))
     }
 
+    /// A member enters a state, and what follows from that is done; on an error it is as it was.
+    pub(super) fn enter_state<R>(
+        &mut self,
+        index: usize,
+        next: State,
+        follow: impl FnOnce(&mut Self) -> Result<R>,
+    ) -> Result<R> {
+        let entry = self.members.get_mut(index).ok_or(ENODEV)?;
+        let before = core::mem::replace(&mut entry.state, next);
+        let result = follow(self);
+        if let (Err(_), Some(entry)) = (&result, self.members.get_mut(index)) {
+            entry.state = before;
+        }
+        result
+    }
+
     /// The level at work, the bitmap and whoever asks for all members get one that has a place now; nothing changes on
     /// an error.
     fn seat(&mut self, index: usize) -> Result {
@@ -136,14 +152,8 @@ impl Array {
             entry.fill = Fill::Full;
         }
         self.stack_limits(entry)?;
-        entry.state = next.after(before);
-        if let Err(error) = config.seat(index) {
-            // It has nothing, and nothing would be written to it.
-            if let Some(entry) = config.members.get_mut(index) {
-                entry.state = before;
-            }
-            return Err(error);
-        }
+        // In a place without a seat it would have nothing, and nothing would be written to it.
+        config.enter_state(index, next.after(before), |config| config.seat(index))?;
         if let Some(bitmap) = config.backend() {
             // The new member has none of it.
             bitmap.write_all();
@@ -269,17 +279,7 @@ impl Array {
             self.place()
                 .with_directory(|directory| directory.remove_link(&name));
         }
-        let entry = config.members.get_mut(index).ok_or(ENODEV)?;
-        let before = core::mem::replace(&mut entry.state, next);
-        let members = match config.in_slots() {
-            Ok(members) => members,
-            Err(error) => {
-                if let Some(entry) = config.members.get_mut(index) {
-                    entry.state = before;
-                }
-                return Err(error);
-            }
-        };
+        let members = config.enter_state(index, next, |config| config.in_slots())?;
         if let Some(entry) = config.members.get_mut(index) {
             entry.member.mark(Mark::WantReplacement, false);
         }

@@ -205,18 +205,20 @@ fn is_leaving(entry: &Entry) -> bool {
 impl Array {
     /// A replacement takes the place of a member that has left. I/O must be held back.
     fn promote(&self, config: &mut Configuration<'_>, index: usize) -> Result {
-        let entry = config.members.get_mut(index).ok_or(ENODEV)?;
-        let before = entry.state;
+        let before = config.members.get(index).ok_or(ENODEV)?.state;
         let place = before.place().ok_or(EINVAL)?;
         let next = before.step(Event::Promote, &QUIET).or_errno()?;
-        entry.state = next.after(before);
-        let seated = entry.seated().ok_or(EINVAL)?;
-        let members = config.in_slots()?;
-        let live = config.live_mut()?.as_mut().ok_or(ENODEV)?;
-        let mirror = live.personality_mut().mirror_mut().ok_or(EINVAL)?;
-        mirror.vacate(place);
-        mirror.seat_member(seated)?;
-        live.set_members(members);
+        config.enter_state(index, next.after(before), |config| {
+            let entry = config.members.get(index).ok_or(ENODEV)?;
+            let seated = entry.seated().ok_or(EINVAL)?;
+            let members = config.in_slots()?;
+            let live = config.live_mut()?.as_mut().ok_or(ENODEV)?;
+            let mirror = live.personality_mut().mirror_mut().ok_or(EINVAL)?;
+            mirror.vacate(place);
+            mirror.seat_member(seated)?;
+            live.set_members(members);
+            Ok(())
+        })?;
         if let Some(entry) = config.members.get(index) {
             self.link_slot(entry);
             entry.notify_state();
