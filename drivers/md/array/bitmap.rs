@@ -27,10 +27,7 @@ use md_core::{
     bitmap::cell::Redundancy,
     format::{sb1::CrashLog, BlockSize},
     layout::mirror::Placement,
-    state::{
-        member::Member as MemberKind,
-        Health,
-    },
+    state::{member::Member as MemberKind, Health},
     units::{Sector, Sectors, Slot},
     words::{
         array::MetadataVersion,
