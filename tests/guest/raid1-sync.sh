@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
-# vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M --disk d:64M
+# vm: --smp 2 --disk a:64M --disk b:64M --disk c:64M --disk d:64M --disk e:64M
 #
 # The passes of a raid1: resync when it is new and after a crash, recovery onto a spare, check and repair; under load,
 # stopped and gone on with.
@@ -46,6 +46,28 @@ put check $MD/sync_action
 idle
 same "mismatch_cnt" 0 "$(cat $MD/mismatch_cnt)"
 same "the legs" "$(leg /dev/vda)" "$(leg /dev/vdb)"
+
+step "a repair of three copies keeps the first, though that is read last"
+modprobe dm-delay
+dmsetup create late --table "0 131072 delay /dev/vdc 0 20"
+settled
+mdadm --quiet --create /dev/md1 --run --assume-clean --bitmap=none --level=1 --raid-devices=3 \
+	/dev/mapper/late /dev/vdd /dev/vde
+at=$(($(mdadm --examine /dev/vdd | awk '/Data Offset/ { print $4 }') + 5000))
+for leg in d e; do
+	dd if=/dev/urandom of=/dev/vd$leg bs=512 seek=$at count=1 oflag=direct conv=notrunc status=none
+done
+dd if=/dev/vdc of=/tmp/first bs=512 skip=$at count=1 iflag=direct status=none
+put repair /sys/block/md1/md/sync_action
+MD=/sys/block/md1/md idle
+same "mismatch_cnt" 256 "$(cat /sys/block/md1/md/mismatch_cnt)"
+for leg in c d e; do
+	dd if=/dev/vd$leg bs=512 skip=$at count=1 iflag=direct status=none | cmp - /tmp/first ||
+		fail "vd$leg has not what the first copy had"
+done
+mdadm --quiet --stop /dev/md1
+dmsetup remove --retry late
+mdadm --quiet --zero-superblock /dev/vdc /dev/vdd /dev/vde
 
 step "a spare takes the place of a failed member, under load"
 fio --name=load --filename=/dev/md0 --rw=randwrite --bs=4k --size=24M --ioengine=libaio --iodepth=8 --direct=1 \

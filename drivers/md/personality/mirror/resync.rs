@@ -426,7 +426,10 @@ impl Window {
         let Some(mirror) = live.personality().mirror() else {
             return Turn::Failed;
         };
-        let Some(source) = self.copies.first() else {
+        // Of those that were compared it is the first in the order of the layout, whichever came first.
+        let all = mirror.located(Side::Previous, self.start, self.length());
+        let mut read = all.filter_map(|copy| self.copy_of(copy.seat.place));
+        let Some(source) = read.next() else {
             return Turn::Failed;
         };
         let (from, pages) = (source.place, source.pages.clone());
@@ -468,8 +471,13 @@ impl Window {
 
     /// Whether what was read of a copy is not what the pages hold.
     fn differs(&self, place: Place, pages: &Pages) -> bool {
-        let copy = self.copies.iter().find(|copy| copy.place == place);
+        let copy = self.copy_of(place);
         copy.is_some_and(|copy| !same(&copy.pages, pages)) || self.unread.contains(&place)
+    }
+
+    /// What was read of a copy.
+    fn copy_of(&self, place: Place) -> Option<&Copy> {
+        self.copies.iter().find(|copy| copy.place == place)
     }
 }
 
