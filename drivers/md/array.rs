@@ -8,12 +8,14 @@
 //! 2. the suspension of I/O ([`Array::reconfigure`]): the running array changes;
 //! 3. the configuration ([`Array::configure`]): settings and members;
 //! 4. [`node::Place`]: the disk and the `md/` directory, held while they are created or looked at;
-//! 5. `Registry::arrays`, the [`status`], [`life::Life`] and [`tracking::Tracking`]: spin locks or short sections,
-//!    nothing is taken under them.
+//! 5. `Registry::arrays`, [`Extents`], the [`status`], [`life::Life`] and [`tracking::Tracking`]: spin locks or short
+//!    sections, nothing is taken under them.
 //!
 //! Nothing waits for the removal of a sysfs file while it holds any of them. I/O of the array may wait for the array's
 //! thread, which takes the configuration and nothing above it: so nobody waits for such I/O, nor allocates memory by
 //! way of it, with the configuration or anything below it locked. Suspending waits for I/O, hence comes first.
+//!
+//! [`Extents`]: crate::member::extent::Extents
 
 mod assembly;
 mod bitmap;

@@ -8,6 +8,7 @@
 pub(crate) mod bad_blocks;
 pub(crate) mod entry;
 mod errors;
+pub(crate) mod extent;
 pub(crate) mod marks;
 pub(crate) mod superblock;
 

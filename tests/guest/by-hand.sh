@@ -47,8 +47,10 @@ refuses EEXIST "$(cat /sys/block/vda/dev)" $MD/new_dev
 refuses EBUSY 1.2 $MD/metadata_version
 takes external:other $MD/metadata_version
 for member in vda vdb; do
+	same "size of $member" 0 "$(cat $MD/dev-$member/size)"
 	takes 1024 $MD/dev-$member/offset
 	takes 32768 $MD/dev-$member/size
+	refuses EBUSY 2048 $MD/dev-$member/offset
 done
 takes 32768 $MD/component_size
 takes 0 $MD/dev-vda/slot
@@ -60,6 +62,24 @@ same "array_state" readonly "$(cat $MD/array_state)"
 put active $MD/array_state
 same "size" 65536 "$(cat /sys/block/md0/size)"
 grep -q 'super external:other' /proc/mdstat || fail "$(cat /proc/mdstat)"
+
+step "an array does not get the sectors of another"
+new_array md1
+put external:test /sys/block/md1/md/metadata_version
+put "$(cat /sys/block/vda/dev)" /sys/block/md1/md/new_dev
+other=/sys/block/md1/md/dev-vda
+takes 66559 $other/offset
+refuses EBUSY 1024 $other/size
+takes 66560 $other/offset
+takes 1024 $other/size
+refuses EBUSY 66560 $other/offset
+takes 512 $other/size
+takes 0 $other/size
+takes 0 $other/offset
+takes 512 $other/size
+refuses EBUSY 513 $other/size
+put clear /sys/block/md1/md/array_state
+[[ ! -e /sys/block/md1 ]] || fail "md1 is still there"
 
 step "the first write waits until the program has recorded it"
 put 1 $MD/safe_mode_delay

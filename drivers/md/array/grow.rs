@@ -269,7 +269,7 @@ impl Array {
         if size < used {
             return Err(EINVAL);
         }
-        entry.data = entry.data.with_size(size);
+        entry.set_size(size)?;
         config.record_devices();
         Ok(())
     }

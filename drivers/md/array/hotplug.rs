@@ -206,7 +206,8 @@ impl Array {
     /// held back.
     ///
     /// `EBUSY` for a member that has a place or cannot lose it, or while a pass is under way; `EEXIST` when there is no
-    /// place to be had or lost; `ENOSPC` beyond the slots; `EINVAL` for a level whose members cannot change.
+    /// place to be had or lost; `ENOSPC` beyond the slots, and for a member that is too small; `EINVAL` for a level
+    /// whose members cannot change.
     pub(crate) fn set_slot(
         &self,
         config: &mut Configuration<'_>,
@@ -236,6 +237,9 @@ impl Array {
             return Err(EINVAL);
         }
         if slot.get() >= config.raid_disks {
+            return Err(ENOSPC);
+        }
+        if entry.data.size < config.component_size {
             return Err(ENOSPC);
         }
         let seating = config.seat_in(entry, slot).ok_or(EEXIST)?;

@@ -108,7 +108,9 @@ impl Array {
             .running
             .as_ref()
             .is_some_and(|running| running.sync.is_some());
-        if redundant && entry.data.size < config.component_size {
+        // With a program that keeps the metadata it has no size yet.
+        let size = entry.data.size;
+        if redundant && !size.is_zero() && size < config.component_size {
             return Err(ENOSPC);
         }
         entry.take_slot(None);
@@ -152,7 +154,7 @@ impl Array {
             .unwrap_or(Err(ENODEV))?;
         let size = entry.data.size;
         let shrinks = config.running.is_none() && size < config.component_size;
-        if config.component_size.is_zero() || shrinks {
+        if !size.is_zero() && (config.component_size.is_zero() || shrinks) {
             config.component_size = size;
         }
         config.members.push(entry, GFP_KERNEL)?;

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     driver::{MDP_MINOR_SHIFT, MD_MAJOR},
     error::OrErrno,
+    member::extent::Extents,
     sync::turns::Turns,
 };
 use kernel::{
@@ -83,6 +84,8 @@ pub(crate) struct Registry {
     mdp_major: Atomic<u32>,
     /// Which passes wait for which.
     pub(crate) turns: Arc<Turns>,
+    /// What members have of disks that several arrays share.
+    pub(crate) extents: Arc<Extents>,
     /// What pollers of `/proc/mdstat` are told of.
     pub(crate) events: Arc<Events>,
 }
@@ -135,6 +138,7 @@ impl Registry {
     pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
         let removals = OwnedQueue::new(c"md_misc")?;
         let turns = Turns::new()?;
+        let extents = Extents::new()?;
         let marked_writes = OwnedQueue::new(c"md_bitmap")?;
         Arc::pin_init(
             pin_init!(Self {
@@ -147,6 +151,7 @@ impl Registry {
                 gone <- new_condvar!(),
                 removals,
                 turns,
+                extents,
                 marked_writes,
                 mdp_major: Atomic::new(0),
                 events,

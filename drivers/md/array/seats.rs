@@ -146,8 +146,12 @@ impl Config {
         })
     }
 
-    /// The place that a spare could have.
+    /// The place that a spare could have. It has none while a program that keeps the metadata has not said where its
+    /// data is.
     fn seat_for(&self, entry: &Entry) -> Option<Seating> {
+        if entry.data.size < self.component_size {
+            return None;
+        }
         let slots = (0..self.raid_disks).map(|slot| self.slot_view(Slot::new(slot)));
         self.seat_among(entry, slots)
     }

@@ -4,6 +4,7 @@
 
 use super::{
     bad_blocks::Log,
+    extent::{Extent, Extents},
     marks::Mark,
     superblock::{Superblock, View},
     Member,
@@ -32,7 +33,7 @@ use md_core::{
     },
     policy::Fill,
     state::member::{Member as State, Place, Record, Seat},
-    units::{Events, MemberNumber, Sector, Sectors, Slot},
+    units::{Events, MemberNumber, Sector, SectorRange, Sectors, Slot},
     words::{
         array::MetadataVersion,
         mdstat::Reads,
@@ -54,6 +55,7 @@ pub(crate) struct Entry {
     pub(crate) state: State,
     /// Where its data lies.
     pub(crate) data: DataPlace,
+    share: Share,
     /// Its own superblock.
     pub(crate) superblock: Superblock,
     /// Read only when nothing else can be.
@@ -78,6 +80,14 @@ pub(crate) struct Entry {
     device: Arc<ClaimedDevice>,
 }
 
+/// Whether other arrays may use other parts of its device.
+enum Share {
+    /// No other array has the device.
+    Whole,
+    /// A program that keeps the metadata says which part it has, once that is known.
+    Part(Option<Extent>),
+}
+
 impl Entry {
     /// Opens a device and reads its superblock. May sleep.
     ///
@@ -87,10 +97,10 @@ impl Entry {
         number: DeviceNumber,
         metadata: MetadataVersion,
     ) -> Result<Self> {
-        let claim = match metadata {
-            // Members of a container belong to several arrays.
-            MetadataVersion::External(_) => Claim::Shared,
-            _ => Claim::Exclusive,
+        let (claim, share) = match metadata {
+            // Disks of a container belong to several arrays.
+            MetadataVersion::External(_) => (Claim::Shared, Share::Part(None)),
+            _ => (Claim::Exclusive, Share::Whole),
         };
         let device = ClaimedDevice::open(number, claim).inspect_err(|error| {
             let (major, minor) = (number.major(), number.minor());
@@ -103,12 +113,16 @@ impl Entry {
         }
         let superblock = Superblock::read(&device, metadata)?;
         let member = Member::new(array.into(), device.clone())?;
-        let whole = DataPlace::at_rest(Sector::ZERO, Sectors::new(device.sectors()));
+        let size = match share {
+            Share::Whole => Sectors::new(device.sectors()),
+            Share::Part(_) => Sectors::ZERO,
+        };
         let mut entry = Self {
             member,
             number: MemberNumber::ZERO,
             state: State::Spare { last: None },
-            data: whole,
+            data: DataPlace::at_rest(Sector::ZERO, size),
+            share,
             superblock,
             write_mostly: false,
             failfast: false,
@@ -157,6 +171,36 @@ impl Entry {
         self.in_sync_at = self.events;
         self.log = log;
         self.set_write_mostly(described.write_mostly);
+        Ok(())
+    }
+
+    /// Its data has so many sectors from now on. May sleep.
+    ///
+    /// `EBUSY` when a member of another array has some of them.
+    pub(crate) fn set_size(&mut self, size: Sectors) -> Result {
+        if let Share::Part(part) = &mut self.share {
+            let extents = &self.member.array.registry.extents;
+            let disk = self.device.number();
+            *part = if size.is_zero() {
+                None
+            } else {
+                let sectors = SectorRange::new(self.data.offset, size).ok_or(EINVAL)?;
+                Some(Extents::claim(extents, disk, sectors, part.as_ref())?)
+            };
+        }
+        self.data = self.data.with_size(size);
+        Ok(())
+    }
+
+    /// Its data begins there from now on. Only before it has a place in an array that runs.
+    ///
+    /// `EBUSY` for one that shares its device and has its size: what others have there was looked at.
+    pub(crate) fn set_offset(&mut self, offset: Sector) -> Result {
+        if matches!(self.share, Share::Part(Some(_))) {
+            return Err(EBUSY);
+        }
+        self.data.offset = offset;
+        self.data.new_offset = offset;
         Ok(())
     }
 

@@ -135,9 +135,7 @@ fn offset_store(this: This<'_>, text: &[u8]) -> Result {
         if running && entry.slot().is_some() {
             return Err(EBUSY);
         }
-        entry.data.offset = offset;
-        entry.data.new_offset = offset;
-        Ok(())
+        entry.set_offset(offset)
     })
 }
 
@@ -176,8 +174,7 @@ fn size_store(this: This<'_>, text: &[u8]) -> Result {
         if end.get() > entry.device().sectors() {
             return Err(EINVAL);
         }
-        entry.data = entry.data.with_size(size);
-        Ok(())
+        entry.set_size(size)
     })
 }
 
