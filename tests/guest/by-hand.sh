@@ -132,4 +132,71 @@ put inactive $MD/array_state
 same "array_state" inactive "$(cat $MD/array_state)"
 put clear $MD/array_state
 [[ ! -e /sys/block/md0 ]] || fail "md0 is still there"
+
+# with_bad: an array, whose metadata a program keeps, of vda and of vdb with 4 KiB that cannot be written.
+with_bad() {
+	dmsetup create bad --table "0 32768 linear /dev/vdb 0
+32768 8 error
+32776 98296 linear /dev/vdb 32776"
+	settled
+	new_array md0
+	put external:test $MD/metadata_version
+	put raid1 $MD/level
+	put 2 $MD/raid_disks
+	local member slot=0
+	for member in vda dm-0; do
+		put "$(cat /sys/block/$member/dev)" $MD/new_dev
+		put 1024 $MD/dev-$member/offset
+		put 32768 $MD/dev-$member/size
+		put $slot $MD/dev-$member/slot
+		slot=$((slot + 1))
+	done
+	put 32768 $MD/component_size
+	put none $MD/resync_start
+}
+
+# write_bad: begins to write what cannot be written on one member; its number is in `writer`.
+write_bad() {
+	put active $MD/array_state
+	dd if=/dev/urandom of=/dev/md0 bs=4k count=1 seek=$(((32768 - 1024) / 8)) oflag=direct conv=notrunc status=none &
+	writer=$!
+	becomes "array_state" write-pending $MD/array_state
+	put active $MD/array_state
+}
+
+# without_bad: the array and the member are gone.
+without_bad() {
+	settled
+	put clear $MD/array_state
+	settled
+	dmsetup remove --retry bad
+}
+
+step "a write that failed on a member ends when the program has recorded that the member has failed"
+modprobe dm_mod
+with_bad
+write_bad
+await "state of the member" faulty,blocked cut -d, -f1,2 $MD/dev-dm-0/state
+sleep 1
+kill -0 $writer || fail "the write did not wait for the failure to be recorded"
+put -blocked $MD/dev-dm-0/state
+put active $MD/array_state
+wait $writer || fail "the write failed"
+put remove $MD/dev-dm-0/state
+without_bad
+
+step "a write that found bad blocks ends when the program has recorded those"
+with_bad
+put external_bbl $MD/dev-dm-0/state
+write_bad
+becomes "unacknowledged_bad_blocks" "32768 8" $MD/dev-dm-0/unacknowledged_bad_blocks
+sleep 1
+kill -0 $writer || fail "the write did not wait for the bad blocks to be recorded"
+put "32768 8" $MD/dev-dm-0/bad_blocks
+put -blocked $MD/dev-dm-0/state
+put active $MD/array_state
+wait $writer || fail "the write failed"
+[[ $(cat $MD/dev-dm-0/state) == in_sync,* ]] || fail "state of the member: $(cat $MD/dev-dm-0/state)"
+same "degraded" 0 "$(cat $MD/degraded)"
+without_bad
 rmmod md_mod

@@ -227,6 +227,8 @@ fn bad_blocks_store(this: This<'_>, text: &[u8]) -> Result {
     }
     this.note_recorded(bad)?;
     config.wake_writers();
+    // Writes that failed there end now.
+    config.serve();
     Ok(())
 }
 

@@ -51,6 +51,7 @@ use md_core::{
         Place, Reads,
     },
     policy::FailFast,
+    state::Metadata,
     units::{Sector, SectorRange, Sectors},
 };
 
@@ -219,6 +220,21 @@ fn outcome(fan: &Fan<Write>) -> Outcome {
     }
 }
 
+/// Whether the program that keeps the metadata has yet to record what failed of a write's copies.
+fn awaits_program(fan: &Fan<Write>) -> bool {
+    let tracking = fan.live().tracking();
+    if tracking.metadata() != Metadata::External || tracking.is_broken() {
+        return false;
+    }
+    fan.legs()
+        .filter(|leg| !leg.status().is_ok() && leg.op() != Op::Discard)
+        .any(|leg| {
+            let copy = leg.target();
+            let seat = fan.mirror().and_then(|mirror| mirror.seat(copy.place));
+            seat.is_some_and(|seat| seat.holds_back(copy.at, copy.length))
+        })
+}
+
 impl Write {
     /// A write in its bucket, whose chunks are marked. Others wait for it if it has a ticket.
     pub(super) fn new(
@@ -269,14 +285,15 @@ impl Write {
     }
 
     /// The failure of its copies is recorded: the write ends with what the others have. It comes back when others
-    /// have failed meanwhile, which is to be recorded, too.
+    /// have failed meanwhile, which is to be recorded, too; and while a program that keeps the metadata has not said
+    /// that it has recorded the failure.
     pub(super) fn settle(fan: Fan<Self>) -> Option<Fan<Self>> {
         match outcome(&fan) {
-            Outcome::Ends(status) => {
+            Outcome::Ends(status) if !awaits_program(&fan) => {
                 fan.complete(status);
                 None
             }
-            Outcome::Undecided => Some(fan),
+            Outcome::Ends(_) | Outcome::Undecided => Some(fan),
         }
     }
 }

@@ -132,6 +132,8 @@ fn unblock(config: &mut Configuration<'_>, this: &Member, index: usize) {
     }
     this.mark(Mark::Blocked, false);
     config.wake_writers();
+    // Writes that failed on it end now.
+    config.serve();
     config.look_for_work();
 }
 
