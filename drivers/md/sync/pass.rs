@@ -7,6 +7,7 @@ use crate::{
     array::{live::Live, Array},
     bitmap::{Backend, Outcome, SyncAnswer},
     control::sysctl::{SPEED_LIMIT_MAX, SPEED_LIMIT_MIN, SYNC_IO_DEPTH},
+    log::Text,
     personality::mirror::{
         ahead::{Ahead, Upcoming},
         barrier,
@@ -17,6 +18,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
+    str::CString,
     sync::{atomic::Relaxed, Arc},
     time::{msecs_to_jiffies, Instant, Monotonic},
 };
@@ -109,12 +111,13 @@ impl Running {
             Some(moving) => Some(Travel::new(moving, DEPTH)?),
             None => None,
         };
+        let writer = CString::try_from_fmt(fmt!("{}_writer", Text(job.array.name)))?;
         if let Some(bitmap) = &job.bitmap {
             bitmap.begin_pass(job.action);
         }
         Ok(Self {
             lost: members_lost(&job.array).unwrap_or(0),
-            engine: Engine::new(Mode::of(job.action))?,
+            engine: Engine::new(Mode::of(job.action), &writer)?,
             windows,
             in_flight: 0,
             next: Cursor::new(job.start),
@@ -139,8 +142,9 @@ impl Running {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0))
     }
 
-    /// Runs the pass. May sleep.
-    pub(super) fn run(mut self) -> (Job, Ended) {
+    /// Runs the pass. What it gives back last is to be dropped when the pass is over for everybody: that waits for several
+    /// RCU grace periods. May sleep.
+    pub(super) fn run(mut self) -> (Job, Ended, Engine) {
         loop {
             plugged(|| {
                 self.collect();
@@ -170,7 +174,7 @@ impl Running {
         } else {
             Ended::Early
         };
-        (self.job, ended)
+        (self.job, ended, self.engine)
     }
 
     /// A request did not do what it was to do, or it is not known whether it did.

@@ -164,8 +164,10 @@ impl Work for Syncer {
             match Running::new(job) {
                 Ok(running) => {
                     self.syncing.await_turn();
-                    let (job, ended) = running.run();
+                    let (job, ended, engine) = running.run();
                     self.end(&job, ended);
+                    drop(job);
+                    drop(engine);
                 }
                 Err(error) => {
                     pr_warn!("no memory for a sync pass: {error:?}\n");

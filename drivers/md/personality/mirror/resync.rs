@@ -2,7 +2,7 @@
 
 //! The requests of a pass over a mirror: read one copy and write the others, or read all and compare.
 //!
-//! The thread of the pass does all the thinking. It submits the reads, and a worker the writes ([`Writer`]). What the
+//! The thread of the pass does all the thinking. It submits the reads, and another the writes ([`Writer`]). What the
 //! devices do arrives in a list, from interrupts; a request holds its place in the array ([`ResyncPass`]) from before
 //! its first read until after its last write.
 
@@ -11,6 +11,7 @@ use crate::{
     array::live::Live,
     member::{Health, Member},
 };
+use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc};
 use kernel_ext::{
     alloc::page::{Pages, PAGE_SECTORS},
@@ -108,8 +109,9 @@ const RESERVE: u16 = 8;
 
 /// Where requests are made.
 pub(crate) struct Engine {
-    bios: BioSet<Step>,
+    /// Goes before the bios, some of which it may have.
     writer: Writer,
+    bios: BioSet<Step>,
     pub(crate) done: Arc<Done>,
     pub(crate) mode: Mode,
     /// Sectors sent to members, by which others' I/O is told from ours.
@@ -166,10 +168,11 @@ enum Stage {
 }
 
 impl Engine {
-    pub(crate) fn new(mode: Mode) -> Result<Self> {
+    /// Starts the writer, a thread of this name. May sleep.
+    pub(crate) fn new(mode: Mode, writer: &CStr) -> Result<Self> {
         Ok(Self {
+            writer: Writer::start(writer)?,
             bios: BioSet::new(RESERVE)?,
-            writer: Writer::new()?,
             done: Arc::new(Parked::new(), GFP_KERNEL)?,
             mode,
             sent: 0,

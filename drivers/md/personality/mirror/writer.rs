@@ -1,71 +1,44 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The writes of a pass, submitted by a worker.
+//! The writes of a pass, submitted by a thread of their own.
 //!
-//! Devices that have memory only copy in whoever submits to them. So the thread of the pass reads on meanwhile.
+//! Devices that have memory only copy in whoever submits to them. So the thread of the pass reads on meanwhile. It is no
+//! worker, which would be woken on the CPU of who has something for it, and that one goes on there.
 
 use super::resync::Step;
-use kernel::{
-    prelude::*,
-    sync::Arc,
-    workqueue::{impl_has_work, new_work, Work, WorkItem},
-};
+use core::ffi::CStr;
+use kernel::prelude::*;
 use kernel_ext::{
     block::{
         bio_set::NewBio,
         parked::{Parked, Was},
         plug::plugged,
     },
-    workqueue::OwnedQueue,
+    sync::kthread::{Me, Thread, Work},
 };
 
-/// Submits writes. Dropping it waits until all of them are submitted.
-pub(super) struct Writer {
-    waiting: Arc<Waiting>,
-    /// No other pass has this one: a member may be an array whose own pass writes when memory is short.
-    queue: OwnedQueue,
-}
+/// Submits writes. Dropping it waits for the thread; what that has not submitted yet is dropped.
+pub(super) struct Writer(Thread<Writes>);
 
-#[pin_data]
-struct Waiting {
-    writes: Parked<NewBio<Step>>,
-    #[pin]
-    work: Work<Self>,
-}
+struct Writes(Parked<NewBio<Step>>);
 
-impl_has_work! {
-    impl HasWork<Self> for Waiting { self.work }
-}
-
-impl WorkItem for Waiting {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        plugged(|| this.writes.take_all().for_each(NewBio::submit));
+impl Work for Writes {
+    fn run(&self, _me: &Me) {
+        plugged(|| self.0.take_all().for_each(NewBio::submit));
     }
 }
 
 impl Writer {
-    /// May sleep.
-    pub(super) fn new() -> Result<Self> {
-        let waiting = Arc::pin_init(
-            pin_init!(Waiting {
-                writes: Parked::new(),
-                work <- new_work!("Writer::work"),
-            }),
-            GFP_KERNEL,
-        )?;
-        Ok(Self {
-            waiting,
-            queue: OwnedQueue::new(c"md_resync")?,
-        })
+    /// Starts the thread. May sleep.
+    pub(super) fn start(name: &CStr) -> Result<Self> {
+        Ok(Self(Thread::start(name, Writes(Parked::new()))?))
     }
 
     /// Has a write submitted soon.
     pub(super) fn submit(&self, bio: NewBio<Step>) {
-        if self.waiting.writes.push(bio) == Was::Empty {
-            // While it is queued already, it has not begun to take what waits.
-            let _ = self.queue.enqueue(self.waiting.clone());
+        if self.0.work().0.push(bio) == Was::Empty {
+            // Until it has taken them it will look again.
+            self.0.wake();
         }
     }
 }
