@@ -82,6 +82,7 @@ fn end_hold(this: ArcBorrow<'_, Array>, result: Result) -> Result {
 }
 
 /// The ioctls that work on the locked configuration.
+#[inline(never)]
 fn configuring(
     this: ArcBorrow<'_, Array>,
     config: &mut Configuration<'_>,
@@ -132,6 +133,7 @@ fn admit_on_read_only(config: &mut Configuration<'_>, ioctl: Ioctl, argument: us
 }
 
 /// Makes a running array read-only or writable; nothing to do for one that does not run.
+#[inline(never)]
 fn set_access(
     this: ArcBorrow<'_, Array>,
     config: &mut Configuration<'_>,
@@ -171,6 +173,7 @@ fn hot_remove(this: &Array, config: &mut Configuration<'_>, argument: usize) -> 
 }
 
 /// `ADD_NEW_DISK`.
+#[inline(never)]
 fn add_new_disk(
     this: ArcBorrow<'_, Array>,
     config: &mut Configuration<'_>,
@@ -236,6 +239,7 @@ fn get_bitmap_file(argument: usize) -> Result {
         .write_slice(&path)
 }
 
+#[inline(never)]
 fn set_array_info(
     this: ArcBorrow<'_, Array>,
     config: &mut Configuration<'_>,

@@ -101,7 +101,9 @@ pub(super) enum Drain {
 }
 
 impl Running {
-    pub(super) fn new(job: Job) -> Result<Self> {
+    /// On the heap, and made apart from what runs it: there is little room on the stack of who submits to a device.
+    #[inline(never)]
+    pub(super) fn new(job: Job) -> Result<KBox<Self>> {
         let mut windows = KVec::with_capacity(DEPTH, GFP_KERNEL)?;
         for _ in 0..DEPTH {
             windows.push(None, GFP_KERNEL)?;
@@ -115,7 +117,7 @@ impl Running {
         if let Some(bitmap) = &job.bitmap {
             bitmap.begin_pass(job.action);
         }
-        Ok(Self {
+        let running = Self {
             lost: members_lost(&job.array).unwrap_or(0),
             engine: Engine::new(Mode::of(job.action), &writer)?,
             windows,
@@ -135,16 +137,17 @@ impl Running {
             draining: None,
             travel,
             job,
-        })
+        };
+        Ok(KBox::new(running, GFP_KERNEL)?)
     }
 
     pub(super) fn now(&self) -> Millis {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0))
     }
 
-    /// Runs the pass. What it gives back last is to be dropped when the pass is over for everybody: that waits for several
-    /// RCU grace periods. May sleep.
-    pub(super) fn run(mut self) -> (Job, Ended, Engine) {
+    /// Runs the pass. It is to be dropped when the pass is over for everybody: that waits for several RCU grace periods. May
+    /// sleep.
+    pub(super) fn run(&mut self) -> Ended {
         loop {
             plugged(|| {
                 self.collect();
@@ -169,12 +172,11 @@ impl Running {
         };
         self.tell_bitmap(done, complete);
         self.job.syncing.completed.store(done.get(), Relaxed);
-        let ended = if complete {
+        if complete {
             Ended::Complete
         } else {
             Ended::Early
-        };
-        (self.job, ended, self.engine)
+        }
     }
 
     /// A request did not do what it was to do, or it is not known whether it did.

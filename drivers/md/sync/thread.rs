@@ -52,6 +52,7 @@ impl Syncer {
     }
 
     /// What is to be done now, if anything. May sleep.
+    #[inline(never)]
     fn begin(&self) -> Option<Job> {
         if !matches!(self.syncing.machine(), Sync::Requested(_)) {
             return None;
@@ -122,6 +123,7 @@ impl Syncer {
     }
 
     /// Draws the consequences of a pass. May sleep.
+    #[inline(never)]
     fn end(&self, job: &Job, ended: Ended) {
         if ended == Ended::Early {
             // It may have been told to stop before; then this changes nothing.
@@ -162,12 +164,10 @@ impl Work for Syncer {
                 return;
             };
             match Running::new(job) {
-                Ok(running) => {
+                Ok(mut running) => {
                     self.syncing.await_turn();
-                    let (job, ended, engine) = running.run();
-                    self.end(&job, ended);
-                    drop(job);
-                    drop(engine);
+                    let ended = running.run();
+                    self.end(&running.job, ended);
                 }
                 Err(error) => {
                     pr_warn!("no memory for a sync pass: {error:?}\n");

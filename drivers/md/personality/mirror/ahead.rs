@@ -169,16 +169,51 @@ impl Mirror {
     }
 
     /// The copies that a pass could read, in order: those read like any other first.
-    pub(super) fn sources(
-        &self,
-        start: Sector,
-        length: Sectors,
-    ) -> impl Iterator<Item = Located<'_>> {
+    fn sources(&self, start: Sector, length: Sectors) -> impl Iterator<Item = Located<'_>> {
         let with = move |reads: Reads| {
             self.located(Side::Previous, start, length)
                 .filter(move |copy| copy.seat.member.reads() == reads)
         };
         Iterator::chain(with(Reads::Normal), with(Reads::WriteMostly))
+    }
+
+    /// Of [`Mirror::sources`] the first behind `after` that can be read. A function of its own, as is the next: who submits
+    /// to a member does not have the walk over the copies on its stack, of which the member may need much.
+    #[inline(never)]
+    pub(super) fn next_source(
+        &self,
+        start: Sector,
+        length: Sectors,
+        after: Option<Place>,
+    ) -> Option<Located<'_>> {
+        let mut copies = self.sources(start, length);
+        if let Some(after) = after {
+            copies.find(|copy| copy.seat.place == after)?;
+        }
+        copies.find(|copy| copy.is_readable(length))
+    }
+
+    /// The first copy behind `after`, in the order of the layout, that a pass writes.
+    #[inline(never)]
+    pub(super) fn next_copy(
+        &self,
+        side: Side,
+        start: Sector,
+        length: Sectors,
+        after: Option<Place>,
+    ) -> Option<Located<'_>> {
+        let mut copies = self.located(side, start, length);
+        if let Some(after) = after {
+            copies.find(|copy| copy.seat.place == after)?;
+        }
+        copies.next()
+    }
+
+    /// Whether a copy that a pass could read is valid, be it bad.
+    #[inline(never)]
+    pub(super) fn has_source(&self, start: Sector, length: Sectors) -> bool {
+        self.sources(start, length)
+            .any(|copy| copy.is_valid(length))
     }
 
     /// The other copies of what was read from one; all of them in another geometry.

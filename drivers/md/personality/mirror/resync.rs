@@ -293,17 +293,13 @@ impl Window {
         }
     }
 
-    /// Reads the first copy behind `after` that can be.
+    /// Reads the first copy behind `after` that can be. Without one it saves what can be saved.
     fn read_next(&mut self, engine: &mut Engine, after: Option<Place>) -> Turn {
         let live = self.pass.live().clone();
         let Some(mirror) = live.personality().mirror() else {
             return Turn::Failed;
         };
-        let mut copies = mirror.sources(self.start, self.length());
-        if let Some(after) = after {
-            copies.find(|copy| copy.seat.place == after);
-        }
-        let Some(copy) = copies.find(|copy| copy.is_readable(self.length())) else {
+        let Some(copy) = mirror.next_source(self.start, self.length(), after) else {
             return self.salvage(mirror, engine.mode);
         };
         match engine.read(self, copy) {
@@ -322,12 +318,13 @@ impl Window {
         };
         let mut reads = 0;
         let length = self.length();
-        let copies = mirror.sources(self.start, length);
-        for copy in copies.filter(|copy| copy.is_readable(length)) {
+        let mut next = mirror.next_source(self.start, length, None);
+        while let Some(copy) = next {
             match engine.read(self, copy) {
                 Ok(()) => reads += 1,
                 Err(_) => self.spoiled = true,
             }
+            next = mirror.next_source(self.start, length, Some(copy.seat.place));
         }
         self.stage = Stage::Reading(reads);
         if reads == 0 {
@@ -424,6 +421,7 @@ impl Window {
     }
 
     /// All reads have ended: writes what is to be written.
+    #[inline(never)]
     fn have_read(&mut self, engine: &mut Engine) -> Turn {
         let live = self.pass.live().clone();
         let Some(mirror) = live.personality().mirror() else {

@@ -19,6 +19,7 @@ use md_core::{
 
 impl Window {
     /// Does the request in this thread. May sleep.
+    #[inline(never)]
     pub(super) fn salvage(&self, mirror: &Mirror, mode: Mode) -> Turn {
         let (Some(range), Ok(mut page)) = (
             SectorRange::new(self.start, self.length()),
@@ -28,8 +29,7 @@ impl Window {
         };
         // Nothing is bad only because a member has failed, or may have: then the pass starts again without it.
         let length = self.length();
-        let mut sources = mirror.sources(self.start, length);
-        if !sources.any(|copy| copy.is_valid(length)) {
+        if !mirror.has_source(self.start, length) {
             return Turn::Failed;
         }
         for piece in pages(range, PAGE) {
@@ -41,6 +41,7 @@ impl Window {
     }
 
     /// `None` when a copy neither gets the data nor is recorded as bad.
+    #[inline(never)]
     fn salvage_page(
         &self,
         mirror: &Mirror,
@@ -50,9 +51,13 @@ impl Window {
     ) -> Option<()> {
         let length = range.len();
         let part = PagePart::new(0, u32::try_from(length.get()).ok()?)?;
-        let source = mirror
-            .sources(range.start(), length)
-            .find(|copy| copy.is_readable(length) && copy.read(page, part));
+        let mut source = mirror.next_source(range.start(), length, None);
+        while let Some(copy) = source {
+            if copy.read(page, part) {
+                break;
+            }
+            source = mirror.next_source(range.start(), length, Some(copy.seat.place));
+        }
         let is_target = |copy: &Located<'_>| match self.target {
             _ if copy.seat.member.health() != Health::Working => false,
             Some(place) => copy.seat.place == place,
@@ -60,8 +65,12 @@ impl Window {
         };
         // The previous geometry still has what nobody takes in the new one.
         let mut is_kept = mode != Mode::Move || source.is_none();
-        let copies = mirror.located(mode.writes(), range.start(), length);
-        for copy in copies.filter(is_target) {
+        let mut after = None;
+        while let Some(copy) = mirror.next_copy(mode.writes(), range.start(), length, after) {
+            after = Some(copy.seat.place);
+            if !is_target(&copy) {
+                continue;
+            }
             let is_source = mode != Mode::Move
                 && source.is_some_and(|source| source.seat.place == copy.seat.place);
             if is_source || (source.is_some() && copy.write(page, part)) {
