@@ -153,6 +153,9 @@ impl Running {
                 self.collect();
                 self.issue();
             });
+            if self.gives_up() {
+                self.give_up();
+            }
             if self.in_flight > 0 {
                 self.wait();
             } else if self.is_over() {
@@ -196,10 +199,34 @@ impl Running {
             return;
         };
         let live = window.live().clone();
-        let ready =
-            || !self.engine.done.is_empty() || self.windows.iter().flatten().any(Window::is_ready);
+        let ready = || {
+            !self.engine.done.is_empty()
+                || self.gives_up()
+                || self.windows.iter().flatten().any(Window::is_ready)
+        };
         if let Some(mirror) = live.personality().mirror() {
             mirror.wait_resync(ready);
+        }
+    }
+
+    /// Whether the pass is to stop, and has requests that have not begun: they wait for writes that were there first, which
+    /// may take as long as a member does, or a program that is to record something. Those of a reshape end in order.
+    fn gives_up(&self) -> bool {
+        let stops = self.failed || self.job.syncing.is_stopping();
+        stops && self.travel.is_none() && self.windows.iter().flatten().any(Window::is_announced)
+    }
+
+    /// Takes requests back that have not begun. The pass is where the first of them is.
+    fn give_up(&mut self) {
+        for index in 0..self.windows.len() {
+            let window = self.windows.get(index).and_then(Option::as_ref);
+            let Some(from) = window.filter(|it| it.is_announced()).map(|it| it.from) else {
+                continue;
+            };
+            if from <= self.next.at {
+                self.next = Cursor::new(from);
+            }
+            drop(self.release(index));
         }
     }
 
@@ -261,7 +288,7 @@ impl Running {
             match self.upcoming() {
                 Some(Upcoming::Part(part, next)) => {
                     self.next = next;
-                    self.begin(index, Window::new(index, part));
+                    self.begin(index, Window::new(index, part, cursor.at));
                 }
                 Some(Upcoming::Skip(next)) => self.pass_over(next),
                 Some(Upcoming::Blocked(_) | Upcoming::End) | None => return,

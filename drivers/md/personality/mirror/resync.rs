@@ -141,6 +141,8 @@ pub(crate) struct Window {
     pass: ResyncPass,
     pub(super) start: Sector,
     sectors: u32,
+    /// Where the pass was when it was issued.
+    pub(crate) from: Sector,
     /// How much of the pass it is.
     pub(crate) share: Sectors,
     /// The member that is to be filled; `None` for all that the mode is about.
@@ -245,8 +247,9 @@ impl Engine {
 
 impl Window {
     /// A request that waits for its turn.
-    pub(crate) fn new(index: usize, part: Part) -> Self {
+    pub(crate) fn new(index: usize, part: Part, from: Sector) -> Self {
         Self {
+            from,
             pass: part.pass,
             start: part.array,
             sectors: part.sectors,
@@ -276,9 +279,14 @@ impl Window {
         &self.pass
     }
 
+    /// Whether it has not begun.
+    pub(crate) fn is_announced(&self) -> bool {
+        matches!(self.stage, Stage::Announced)
+    }
+
     /// Whether it could begin now.
     pub(crate) fn is_ready(&self) -> bool {
-        matches!(self.stage, Stage::Announced) && self.pass.is_clear()
+        self.is_announced() && self.pass.is_clear()
     }
 
     /// Begins it, when it can.
