@@ -79,6 +79,8 @@ pub(crate) struct Registry {
     gone: CondVar,
     /// Removes arrays that went with their last user, who may hold locks that a removal takes.
     removals: OwnedQueue,
+    /// Looks after requests that failed, of which some wait long. Nobody waits for this queue.
+    repairs: OwnedQueue,
     /// Submits writes that waited for their bitmap.
     pub(crate) marked_writes: OwnedQueue,
     mdp_major: Atomic<u32>,
@@ -137,6 +139,7 @@ fn name_of(number: DeviceNumber) -> Result<Name> {
 impl Registry {
     pub(crate) fn new(events: Arc<Events>) -> Result<Arc<Self>> {
         let removals = OwnedQueue::new(c"md_misc")?;
+        let repairs = OwnedQueue::new(c"md_repair")?;
         let turns = Turns::new()?;
         let extents = Extents::new()?;
         let marked_writes = OwnedQueue::new(c"md_bitmap")?;
@@ -150,6 +153,7 @@ impl Registry {
                 }),
                 gone <- new_condvar!(),
                 removals,
+                repairs,
                 turns,
                 extents,
                 marked_writes,
@@ -233,7 +237,7 @@ impl Registry {
 
     /// Workers for what may not be done where it is found to be needed; work of arrays that run only.
     pub(crate) fn workers(&self) -> &Queue {
-        &self.removals
+        &self.repairs
     }
 
     /// Has a worker remove an array that nobody uses any more. Any context.

@@ -5,17 +5,16 @@
 //! They keep the array from changing, so they are kept apart from it: who changes the array waits for them, while
 //! workers and the array's thread deal with them.
 //!
-//! * Reads: a worker sends them to another copy at once, and then mends the copies that could not be read
-//!   ([`mend`](super::mend)).
-//! * Writes: another worker finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again;
-//!   it is another one because the first waits for writes. Then they wait for the array's thread to record what was
-//!   found.
+//! * Reads: a worker sends them to another copy at once. Another mends the copies that could not be read
+//!   ([`mend`](super::mend)): it waits for writes, which may take as long as a member does, and nobody else is to.
+//! * Writes: a third finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again. Then they
+//!   wait for the array's thread to record what was found.
 
 use super::{mend::Spot, narrow::narrow, read::Read, write::Write};
 use crate::{array::live::Live, member::Member};
 use kernel::{
     prelude::*,
-    sync::Arc,
+    sync::{new_mutex, Arc, Mutex},
     workqueue::{impl_has_work, new_work, Work, WorkItem},
 };
 use kernel_ext::block::{
@@ -30,31 +29,45 @@ pub(crate) struct Failures {
     torn: Parked<Fan<Write>>,
     writes: Parked<Fan<Write>>,
     #[pin]
+    spots: Mutex<KVec<Spot>>,
+    #[pin]
     reading: Work<Self, 1>,
     #[pin]
     writing: Work<Self, 2>,
+    #[pin]
+    mending: Work<Self, 3>,
 }
 
 impl_has_work! {
     impl HasWork<Self, 1> for Failures { self.reading }
     impl HasWork<Self, 2> for Failures { self.writing }
+    impl HasWork<Self, 3> for Failures { self.mending }
 }
 
 impl WorkItem<1> for Failures {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
-        let mut spots = KVec::new();
-        loop {
-            for fan in this.reads.take_all() {
-                // Without memory for it the copy stays as it is.
-                if let Some(spot) = Read::turn_to_next(fan) {
-                    let _ = spots.push(spot, GFP_NOWAIT);
-                }
+        for spot in this.reads.take_all().filter_map(Read::turn_to_next) {
+            let member = spot.live.members().next().cloned();
+            // Without memory for it the copy stays as it is.
+            let _ = this.spots.lock().push(spot, GFP_NOWAIT);
+            if let Some(member) = member {
+                // As below.
+                let _ = member.workers().enqueue::<_, 3>(this.clone());
             }
-            // One at a time, since somebody may wait for another copy meanwhile.
-            match spots.pop() {
-                Some(spot) => Spot::mend(spot),
+        }
+    }
+}
+
+impl WorkItem<3> for Failures {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        loop {
+            let next = this.spots.lock().pop();
+            match next {
+                Some(spot) => spot.mend(),
                 None => return,
             }
         }
@@ -80,8 +93,10 @@ impl Failures {
                 reads: Parked::new(),
                 torn: Parked::new(),
                 writes: Parked::new(),
+                spots <- new_mutex!(KVec::new()),
                 reading <- new_work!("Failures::reading"),
                 writing <- new_work!("Failures::writing"),
+                mending <- new_work!("Failures::mending"),
             }),
             GFP_KERNEL,
         )
