@@ -4,7 +4,6 @@
 //! [`Personality::start`].
 
 mod linear;
-#[allow(dead_code, reason = "the side of resync waits for the sync thread")]
 pub(crate) mod mirror;
 mod raid0;
 mod single;

@@ -7,7 +7,6 @@
 
 use core::num::NonZeroU32;
 
-use super::{Clear, Reads};
 use crate::policy::{FailFast, ReadErrorVerdict};
 use crate::units::{Sector, SectorRange, Sectors};
 
@@ -135,11 +134,6 @@ impl Repair {
     }
 }
 
-/// Whether a page may be read from a copy to correct another: its data must be valid and free of bad blocks.
-pub fn may_be_source(page: SectorRange, valid_below: Sector, bad: Option<SectorRange>) -> bool {
-    page.end() <= valid_below && Clear::of(page.start(), page.len(), bad) == Clear::All
-}
-
 /// The pieces of a range.
 #[derive(Clone, Copy, Debug)]
 pub struct Pieces {
@@ -247,14 +241,6 @@ pub fn makes_safe(ending: Ending, end: Sector, valid_below: Sector) -> bool {
     ending == Ending::Ok && end <= valid_below
 }
 
-/// Whether the end of a write must wait for this copy.
-pub const fn is_waited_for(reads: Reads, pace: super::write::Pace) -> bool {
-    !matches!(
-        (reads, pace),
-        (Reads::WriteMostly, super::write::Pace::Behind)
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,15 +339,6 @@ mod tests {
     }
 
     #[test]
-    fn sources_hold_valid_data() {
-        let page = SectorRange::new(Sector::new(8), Sectors::new(8)).expect("a page");
-        let bad = SectorRange::new(Sector::new(15), Sectors::new(1));
-        assert!(may_be_source(page, Sector::new(16), None));
-        assert!(!may_be_source(page, Sector::new(15), None));
-        assert!(!may_be_source(page, Sector::MAX, bad));
-    }
-
-    #[test]
     fn writes_that_come_back() {
         assert_eq!(
             on_write_error(Ending::Harmless, FailFast::Yes, Others::Some),
@@ -381,13 +358,5 @@ mod tests {
         );
         assert!(makes_safe(Ending::Ok, Sector::new(8), Sector::new(8)));
         assert!(!makes_safe(Ending::Ok, Sector::new(9), Sector::new(8)));
-        assert!(!is_waited_for(
-            Reads::WriteMostly,
-            crate::mirror::write::Pace::Behind
-        ));
-        assert!(is_waited_for(
-            Reads::WriteMostly,
-            crate::mirror::write::Pace::Together
-        ));
     }
 }
