@@ -36,12 +36,24 @@ load() {
 		--verify_state_save=0 --output=/tmp/fio
 }
 
+# loaded: waits until the load has begun to write. A disk that goes before that finds the array unused, and mdadm, which
+# udev calls for a disk that is gone, closes it for a moment.
+loaded() {
+	local i before
+	before=$(sectors md0)
+	for ((i = 0; i < 600; i++)); do
+		(($(sectors md0) < before + 2000)) || return 0
+		sleep 0.1
+	done
+	fail "fio does not write: $(cat /tmp/fio)"
+}
+
 step "a mirror's disk is pulled out under load, and another put in"
 plug
 mdadm --quiet --create /dev/md0 --run --assume-clean --bitmap=none --level=1 --raid-devices=2 /dev/vda /dev/"$yanked"
 load 6 &
 loader=$!
-sleep 2
+loaded
 yank
 wait $loader || fail "fio: $(cat /tmp/fio)"
 await degraded 1 cat $MD/degraded
@@ -106,6 +118,32 @@ dmsetup remove --retry a
 dmsetup remove --retry b
 mdadm --quiet --zero-superblock /dev/vda /dev/vdb
 
+step "what one member missed is an error when the other does not take the record of that"
+dmsetup create a --table "0 131072 linear /dev/vda 0"
+dmsetup create b --table "0 131072 linear /dev/vdb 0"
+udevadm settle
+mdadm --quiet --create /dev/md0 --run --assume-clean --metadata=0.90 --bitmap=none --level=1 --raid-devices=2 \
+	/dev/mapper/b /dev/mapper/a
+put 0 $MD/safe_mode_delay
+dd if=/dev/zero of=/dev/md0 bs=4k count=1 oflag=direct status=none
+# The superblock is in the last whole 64 KiB but one.
+dmsetup suspend --nolockfs --noflush a
+dmsetup reload a --table "0 130944 linear /dev/vda 0
+130944 128 error"
+dmsetup resume a
+dmsetup suspend --nolockfs --noflush b
+dmsetup reload b --table "0 16384 linear /dev/vdb 0
+16384 8 error
+16392 114680 linear /dev/vdb 16392"
+dmsetup resume b
+! dd if=/dev/urandom of=/dev/md0 bs=4k count=1 seek=2048 oflag=direct conv=notrunc status=none 2>/dev/null ||
+	fail "it was acknowledged"
+grep -q '^md0 : broken' /proc/mdstat || fail "the array is not broken: $(cat /proc/mdstat)"
+mdadm --quiet --stop /dev/md0
+dmsetup remove --retry a
+dmsetup remove --retry b
+mdadm --quiet --zero-superblock /dev/vda /dev/vdb
+
 step "a member that hangs for 20 s holds I/O up, and nothing else"
 modprobe dm_mod
 dmsetup create slow --table "0 131072 linear /dev/vdb 0"
@@ -114,7 +152,7 @@ mdadm --quiet --create /dev/md0 --run --bitmap=none --level=1 --raid-devices=2 /
 mdadm --wait /dev/md0 || true
 load 24 &
 loader=$!
-sleep 2
+loaded
 dmsetup suspend --nolockfs --noflush slow
 sleep 20
 # Which of them depends on whether the array was clean just then.

@@ -153,11 +153,6 @@ impl Tracking {
         Ok(this)
     }
 
-    /// Who keeps the metadata.
-    pub(crate) fn metadata(&self) -> Metadata {
-        self.metadata
-    }
-
     /// The state now.
     pub(crate) fn state(&self) -> State {
         self.inner.lock().state

@@ -51,7 +51,6 @@ use md_core::{
         Place, Reads,
     },
     policy::FailFast,
-    state::Metadata,
     units::{Sector, SectorRange, Sectors},
 };
 
@@ -82,7 +81,8 @@ impl Request for Write {
 
     /// All but slow members have it.
     fn originals_done(&self) -> Early {
-        if self.lags() && self.safe.load(Relaxed) && !self.torn.load(Relaxed) {
+        let is_safe = self.safe.load(Relaxed) && !self.torn.load(Relaxed);
+        if self.lags() && is_safe && !self.is_hopeless() {
             Early::End(Status::OK)
         } else {
             Early::Wait
@@ -186,7 +186,8 @@ enum Outcome {
 /// How a write ended whose copies have: well, if a member that works and can be read has it. A discard that no device
 /// wants is done.
 fn outcome(fan: &Fan<Write>) -> Outcome {
-    let (Some(mirror), Some(parent)) = (fan.mirror(), fan.parent()) else {
+    let (Some(mirror), Some(parent), false) = (fan.mirror(), fan.parent(), fan.is_hopeless())
+    else {
         return Outcome::Ends(Status::IO_ERROR);
     };
     if parent.op() == Op::Discard {
@@ -220,12 +221,8 @@ fn outcome(fan: &Fan<Write>) -> Outcome {
     }
 }
 
-/// Whether the program that keeps the metadata has yet to record what failed of a write's copies.
-fn awaits_program(fan: &Fan<Write>) -> bool {
-    let tracking = fan.live().tracking();
-    if tracking.metadata() != Metadata::External || tracking.is_broken() {
-        return false;
-    }
+/// Whether it is to be recorded yet what failed of a write's copies.
+fn is_unrecorded(fan: &Fan<Write>) -> bool {
     fan.legs()
         .filter(|leg| !leg.status().is_ok() && leg.op() != Op::Discard)
         .any(|leg| {
@@ -250,6 +247,14 @@ impl Write {
             torn: Atomic::new(false),
             rescued: None,
         }
+    }
+
+    /// Whether the array is broken. Its last copy may not have taken the record of what the others missed: put together
+    /// from what media say, the array would have the data from before. The array is broken before a failure that could
+    /// not be recorded is known to writers, and then those that have left that member out end after this.
+    #[inline]
+    fn is_hopeless(&self) -> bool {
+        self.live().tracking().is_broken()
     }
 
     /// Whether it may end before slow members have it.
@@ -289,7 +294,7 @@ impl Write {
     /// that it has recorded the failure.
     pub(super) fn settle(fan: Fan<Self>) -> Option<Fan<Self>> {
         match outcome(&fan) {
-            Outcome::Ends(status) if !awaits_program(&fan) => {
+            Outcome::Ends(status) if fan.is_hopeless() || !is_unrecorded(&fan) => {
                 fan.complete(status);
                 None
             }
