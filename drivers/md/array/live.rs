@@ -149,8 +149,9 @@ impl Live {
     /// nothing but that. It ends after all the flushes; what they report is for the log only, as the data that they
     /// would have made durable was acknowledged before.
     fn flush(&self, mut bio: Bio) -> Option<Bio> {
-        let working = |member: &&Arc<Member>| member.health() == Health::Working;
-        for member in self.members.iter().filter(working) {
+        // One that is failing may be the last copy, and stay.
+        let is_used = |member: &&Arc<Member>| member.health() != Health::Failed;
+        for member in self.members.iter().filter(is_used) {
             match self
                 .flushes
                 .child(&mut bio, Dataless::Flush, 0, Flushed(member.clone()))
@@ -181,8 +182,8 @@ impl Target for Flushed {
 }
 
 impl Complete for Flushed {
-    fn complete(bio: CompletedBio<Self>) {
-        if !bio.status().is_ok() {
+    fn complete(mut bio: CompletedBio<Self>) {
+        if !bio.status().is_ok() && bio.value().0.health() == Health::Working {
             pr_warn_once!("a member did not take a flush; data in its cache may be lost\n");
         }
     }
