@@ -62,6 +62,7 @@ same "array_state" readonly "$(cat $MD/array_state)"
 put active $MD/array_state
 same "size" 65536 "$(cat /sys/block/md0/size)"
 grep -q 'super external:other' /proc/mdstat || fail "$(cat /proc/mdstat)"
+mdadm --detail /dev/md0 | grep -q 'Raid Level : raid1$' || fail "no level: $(mdadm --detail /dev/md0)"
 
 step "an array does not get the sectors of another"
 new_array md1
@@ -78,6 +79,12 @@ takes 0 $other/size
 takes 0 $other/offset
 takes 512 $other/size
 refuses EBUSY 513 $other/size
+takes 4096 /sys/block/md1/md/component_size
+refuses EINVAL 1024 $other/size
+takes raid1 /sys/block/md1/md/level
+takes 2 /sys/block/md1/md/raid_disks
+takes 0 $other/slot
+refuses EINVAL active /sys/block/md1/md/array_state
 put clear /sys/block/md1/md/array_state
 [[ ! -e /sys/block/md1 ]] || fail "md1 is still there"
 
@@ -90,6 +97,8 @@ becomes "array_state" write-pending $MD/array_state
 sleep 1
 kill -0 $writer || fail "the write did not wait"
 refuses EBUSY clean $MD/array_state
+# Who is to record it may ask for this first.
+same "no slot for vda" EBUSY "$(errno_of timeout 30 bash -c "echo none >$MD/dev-vda/slot")"
 put active $MD/array_state
 wait $writer || fail "the write failed"
 becomes "array_state" active-idle $MD/array_state
@@ -152,6 +161,7 @@ with_bad() {
 		slot=$((slot + 1))
 	done
 	put 32768 $MD/component_size
+	refuses EINVAL 16384 $MD/dev-vda/size
 	put none $MD/resync_start
 }
 
@@ -191,6 +201,11 @@ put external_bbl $MD/dev-dm-0/state
 write_bad
 becomes "unacknowledged_bad_blocks" "32768 8" $MD/dev-dm-0/unacknowledged_bad_blocks
 sleep 1
+kill -0 $writer || fail "the write did not wait for the bad blocks to be recorded"
+put check $MD/sync_action
+becomes "sync_action" check $MD/sync_action
+sleep 1
+timeout 30 bash -c "echo idle >$MD/sync_action" || fail "a check waits for a write, and does not stop"
 kill -0 $writer || fail "the write did not wait for the bad blocks to be recorded"
 put "32768 8" $MD/dev-dm-0/bad_blocks
 put -blocked $MD/dev-dm-0/state

@@ -21,6 +21,7 @@ use md_core::{
         member::{Member as MemberState, Place},
         shape::{member_size, packed, resync_after},
         sync::Sync,
+        Metadata,
     },
     units::{Sectors, Slot},
     words::{
@@ -243,7 +244,7 @@ impl Array {
 
     /// A member of a running array has more or less room for data: as much as its device has for `None`.
     ///
-    /// `EINVAL` for less than is used of each member, `EBUSY` when a superblock at the end of the device cannot follow.
+    /// `EINVAL` for less than is used of each member (`EBUSY` for one at work that has a superblock), `EBUSY` when a superblock at the end of the device cannot follow.
     pub(crate) fn set_room(
         &self,
         config: &mut Configuration<'_>,
@@ -253,12 +254,15 @@ impl Array {
         let has_passes = |running: &super::run::Running| running.sync.is_some();
         let resizable = config.running.as_ref().is_some_and(has_passes);
         let used = config.component_size;
+        let persistent = config.metadata_kind() == Metadata::Native;
         let entry = config.members.get_mut(index).ok_or(ENODEV)?;
         if entry.slot().is_some() && !resizable {
             return Err(EINVAL);
         }
-        if wanted.is_some_and(|wanted| wanted < used) {
-            return Err(if entry.slot().is_some() {
+        let has_place = entry.slot().is_some();
+        // All there is can be had by one at work only.
+        if wanted.map_or(!has_place, |wanted| wanted < used) {
+            return Err(if has_place && persistent {
                 EBUSY
             } else {
                 EINVAL

@@ -60,6 +60,36 @@ fn level_of(config: &Configuration<'_>) -> Option<Level> {
 }
 
 impl Configuration<'_> {
+    /// Whether a member of a running array can get a slot, or lose the one it has; the place that it would have, if it
+    /// gets one.
+    ///
+    /// `EBUSY` for a member that has a place or works in it, or while a pass is under way; `EEXIST` when there is no
+    /// place to be had or lost; `ENOSPC` beyond the slots, and for a member that is too small; `EINVAL` for a level
+    /// whose members cannot change.
+    pub(crate) fn may_set_slot(&self, index: usize, slot: Option<Slot>) -> Result<Option<Seating>> {
+        let running = self.running.as_ref();
+        let changes = running.is_some_and(|running| running.thread.is_some());
+        let entry = self.members.get(index).ok_or(ENODEV)?;
+        let Some(slot) = slot else {
+            entry.slot().ok_or(EEXIST)?;
+            return match entry.state {
+                _ if !changes => Err(EINVAL),
+                State::InSync(_) => Err(EBUSY),
+                _ => Ok(None),
+            };
+        };
+        if entry.slot().is_some() || self.is_syncing() || self.is_reshaping() {
+            return Err(EBUSY);
+        }
+        if !changes {
+            return Err(EINVAL);
+        }
+        if slot.get() >= self.raid_disks || entry.data.size < self.component_size {
+            return Err(ENOSPC);
+        }
+        self.seat_in(entry, slot).ok_or(EEXIST).map(Some)
+    }
+
     /// The slot of a member that comes back and needs only what the bitmap names; `None` when it needs everything.
     fn slot_of_returning(&self, entry: &mut Entry) -> Result<Option<Slot>> {
         let judged = {
@@ -205,44 +235,20 @@ impl Array {
     /// `slot` of a member of a running array: `none` takes the place away, a number gives one to a spare. I/O must be
     /// held back.
     ///
-    /// `EBUSY` for a member that has a place or cannot lose it, or while a pass is under way; `EEXIST` when there is no
-    /// place to be had or lost; `ENOSPC` beyond the slots, and for a member that is too small; `EINVAL` for a level
-    /// whose members cannot change.
+    /// What [`Configuration::may_set_slot`] says, and `EBUSY` for a member that cannot lose its place.
     pub(crate) fn set_slot(
         &self,
         config: &mut Configuration<'_>,
         index: usize,
         slot: Option<Slot>,
     ) -> Result {
-        let changes = config
-            .running
-            .as_ref()
-            .is_some_and(|running| running.thread.is_some());
-        let entry = config.members.get(index).ok_or(ENODEV)?;
-        let Some(slot) = slot else {
-            entry.slot().ok_or(EEXIST)?;
-            if !changes {
-                return Err(EINVAL);
-            }
+        let Some(seating) = config.may_set_slot(index, slot)? else {
             config.serve();
             self.detach(config, index).map_err(|_| EBUSY)?;
             config.record_devices();
             config.look_for_work();
             return Ok(());
         };
-        if entry.slot().is_some() || config.is_syncing() || config.is_reshaping() {
-            return Err(EBUSY);
-        }
-        if !changes {
-            return Err(EINVAL);
-        }
-        if slot.get() >= config.raid_disks {
-            return Err(ENOSPC);
-        }
-        if entry.data.size < config.component_size {
-            return Err(ENOSPC);
-        }
-        let seating = config.seat_in(entry, slot).ok_or(EEXIST)?;
         self.attach(config, index, seating)?;
         if let Some(entry) = config.members.get(index) {
             entry.notify_state();

@@ -3,7 +3,7 @@
 //! Starting and stopping an array.
 
 use super::{
-    config::Config,
+    config::{Config, LevelSetting},
     live::Live,
     service::Service,
     tracking::{Kept, Tracking},
@@ -12,6 +12,7 @@ use super::{
 use crate::{
     bitmap::Backend,
     control::{params::START_RO, sysfs::redundancy::REDUNDANCY},
+    log::Text,
     member::{entry::Entry, Member},
     personality::{
         mirror::{failures::Failures, moving::Moving, Layout},
@@ -111,6 +112,7 @@ impl Array {
         };
         let name = self.place().name().ok_or(ENODEV)?;
         let name = name.to_str().map_err(|_| EINVAL)?;
+        config.check_rooms(name)?;
         let shape = config.shape(name)?;
         let personality = Personality::start(name, &shape, config.seated()?)?;
         self.announce(config, &personality)?;
@@ -179,6 +181,9 @@ impl Array {
             // One copy alone agrees with itself.
             config.resync_start = Sector::MAX;
         }
+        // It may be known by its name only.
+        config.level = LevelSetting::Level(personality.level());
+        config.new_level = personality.level().number();
         let bitmap = self.load_bitmap(name, config, &personality)?;
         let (mut live, mut running) = self.bring_up(name, config, personality, state)?;
         live.set_bitmap(bitmap.clone());
@@ -191,8 +196,11 @@ impl Array {
             }
         }
         for entry in &config.members {
-            // What was read from the device before may be older than what the array writes.
-            entry.device().sync()?;
+            // What was read from the device before may be older than what the array writes. What somebody wrote to the device
+            // and cannot be written is no reason to be without the array.
+            if let Err(error) = entry.device().sync() {
+                pr_warn!("{name}: {}: {error:?}\n", Text(entry.device().name()));
+            }
             entry.device().invalidate();
         }
         config.safe_mode_delay = Some(SafeModeDelay::DEFAULT);
@@ -423,6 +431,20 @@ fn kept(personality: &Personality) -> Kept {
 }
 
 impl Config {
+    /// That members whose metadata a program keeps have room for what the array has on them: others may have what lies
+    /// behind. `EINVAL` when one does not.
+    fn check_rooms(&self, name: &str) -> Result {
+        if !self.is_external() || !self.level().is_some_and(Level::is_redundant) {
+            return Ok(());
+        }
+        let mut placed = self.members.iter().filter(|entry| entry.slot().is_some());
+        let small = placed.find(|entry| entry.data.size < self.component_size);
+        small.map_or(Ok(()), |entry| {
+            pr_warn!("{name}: {} is too small\n", Text(entry.device().name()));
+            Err(EINVAL)
+        })
+    }
+
     /// The members that have a place, and data of the array.
     fn seated(&self) -> Result<KVec<Seated>> {
         let mut members = KVec::with_capacity(self.members.len(), GFP_KERNEL)?;

@@ -110,17 +110,20 @@ fn slot_show(this: This<'_>, page: &mut Page<'_>) -> Result {
 fn slot_store(this: This<'_>, text: &[u8]) -> Result {
     let slot = parse_slot(text).or_errno()?;
     let array: &Array = &this.array;
-    if array.configure()?.running.is_some() {
-        let mut config = array.reconfigure()?;
-        let index = config.position(&this)?;
-        return array.set_slot(&mut config, index, slot);
-    }
     let mut config = array.configure()?;
-    if slot.is_some_and(|slot| slot.get() >= config.raid_disks) {
-        return Err(ENOSPC);
+    if config.running.is_none() {
+        if slot.is_some_and(|slot| slot.get() >= config.raid_disks) {
+            return Err(ENOSPC);
+        }
+        config.entry(&this)?.take_slot(slot);
+        return Ok(());
     }
-    config.entry(&this)?.take_slot(slot);
-    Ok(())
+    // What is refused is refused at once: I/O may be waiting for who asks.
+    config.may_set_slot(config.position(&this)?, slot)?;
+    drop(config);
+    let mut config = array.reconfigure()?;
+    let index = config.position(&this)?;
+    array.set_slot(&mut config, index, slot)
 }
 
 static OFFSET: Attribute<Member> = writable(c"offset", offset_show, offset_store);
@@ -168,14 +171,15 @@ fn size_store(this: This<'_>, text: &[u8]) -> Result {
         let wanted = (!size.is_zero()).then_some(size);
         return this.array.set_room(&mut config, index, wanted);
     }
-    drop(config);
-    configured(this, |entry, _| {
-        let end = entry.data.offset.checked_add(size).ok_or(EINVAL)?;
-        if end.get() > entry.device().sectors() {
-            return Err(EINVAL);
-        }
-        entry.set_size(size)
-    })
+    if size < config.component_size {
+        return Err(EINVAL);
+    }
+    let entry = config.entry(&this)?;
+    let end = entry.data.offset.checked_add(size).ok_or(EINVAL)?;
+    if end.get() > entry.device().sectors() {
+        return Err(EINVAL);
+    }
+    entry.set_size(size)
 }
 
 static RECOVERY_START: Attribute<Member> =

@@ -44,10 +44,11 @@ fn store(this: This<'_>, text: &[u8]) -> Result {
         }
         _ => {}
     }
-    let mut config = match command {
-        // Writes may be behind on it, for which only reads of such a member wait.
-        Command::WriteMostly | Command::NotWriteMostly => array.reconfigure()?,
-        _ => array.configure()?,
+    // Writes may be behind on it, for which only reads of a slow member wait.
+    let mut config = if command.needs_suspend() {
+        array.reconfigure()?
+    } else {
+        array.configure()?
     };
     let index = config.position(&this)?;
     if command == Command::Faulty {
