@@ -244,7 +244,8 @@ impl Array {
 
     /// A member of a running array has more or less room for data: as much as its device has for `None`.
     ///
-    /// `EINVAL` for less than is used of each member (`EBUSY` for one at work that has a superblock), `EBUSY` when a superblock at the end of the device cannot follow.
+    /// `EINVAL` for less than is used of each member (`EBUSY` for one at work that has a superblock), `EBUSY` when a
+    /// superblock at the end of the device cannot follow.
     pub(crate) fn set_room(
         &self,
         config: &mut Configuration<'_>,

@@ -196,8 +196,8 @@ impl Array {
             }
         }
         for entry in &config.members {
-            // What was read from the device before may be older than what the array writes. What somebody wrote to the device
-            // and cannot be written is no reason to be without the array.
+            // What was read from the device before may be older than what the array writes. What somebody wrote to the
+            // device and cannot be written is no reason to be without the array.
             if let Err(error) = entry.device().sync() {
                 pr_warn!("{name}: {}: {error:?}\n", Text(entry.device().name()));
             }

@@ -145,8 +145,8 @@ impl Running {
         Millis(u64::try_from(self.began.elapsed().as_millis()).unwrap_or(0))
     }
 
-    /// Runs the pass. It is to be dropped when the pass is over for everybody: that waits for several RCU grace periods. May
-    /// sleep.
+    /// Runs the pass. It is to be dropped when the pass is over for everybody: that waits for several RCU grace
+    /// periods. May sleep.
     pub(super) fn run(&mut self) -> Ended {
         loop {
             plugged(|| {
@@ -209,8 +209,9 @@ impl Running {
         }
     }
 
-    /// Whether the pass is to stop, and has requests that have not begun: they wait for writes that were there first, which
-    /// may take as long as a member does, or a program that is to record something. Those of a reshape end in order.
+    /// Whether the pass is to stop, and has requests that have not begun: they wait for writes that were there first,
+    /// which may take as long as a member does, or a program that is to record something. Those of a reshape end in
+    /// order.
     fn gives_up(&self) -> bool {
         let stops = self.failed || self.job.syncing.is_stopping();
         stops && self.travel.is_none() && self.windows.iter().flatten().any(Window::is_announced)

@@ -177,8 +177,8 @@ impl Mirror {
         Iterator::chain(with(Reads::Normal), with(Reads::WriteMostly))
     }
 
-    /// Of [`Mirror::sources`] the first behind `after` that can be read. A function of its own, as is the next: who submits
-    /// to a member does not have the walk over the copies on its stack, of which the member may need much.
+    /// Of [`Mirror::sources`] the first behind `after` that can be read. A function of its own, as is the next: who
+    /// submits to a member does not have the walk over the copies on its stack, of which the member may need much.
     #[inline(never)]
     pub(super) fn next_source(
         &self,

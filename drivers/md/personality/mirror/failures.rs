@@ -7,8 +7,8 @@
 //!
 //! * Reads: a worker sends them to another copy at once. Another mends the copies that could not be read
 //!   ([`mend`](super::mend)): it waits for writes, which may take as long as a member does, and nobody else is to.
-//! * Writes: a third finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again. Then they
-//!   wait for the array's thread to record what was found.
+//! * Writes: a third finds out block by block what is bad ([`narrow`](super::narrow)), and what is good again. Then
+//!   they wait for the array's thread to record what was found.
 
 use super::{mend::Spot, narrow::narrow, read::Read, write::Write};
 use crate::{array::live::Live, member::Member};

@@ -2,8 +2,8 @@
 
 //! The writes of a pass, submitted by a thread of their own.
 //!
-//! Devices that have memory only copy in whoever submits to them. So the thread of the pass reads on meanwhile. It is no
-//! worker, which would be woken on the CPU of who has something for it, and that one goes on there.
+//! Devices that have memory only copy in whoever submits to them. So the thread of the pass reads on meanwhile. It is
+//! no worker, which would be woken on the CPU of who has something for it, and that one goes on there.
 
 use super::resync::Step;
 use core::ffi::CStr;
