@@ -42,7 +42,7 @@ loaded() {
 	local i before
 	before=$(sectors md0)
 	for ((i = 0; i < 600; i++)); do
-		(($(sectors md0) < before + 2000)) || return 0
+		(($(sectors md0) < before + 200)) || return 0
 		sleep 0.1
 	done
 	fail "fio does not write: $(cat /tmp/fio)"
