@@ -98,7 +98,8 @@ sleep 1
 kill -0 $writer || fail "the write did not wait"
 refuses EBUSY clean $MD/array_state
 # Who is to record it may ask for this first.
-same "no slot for vda" EBUSY "$(errno_of timeout 30 bash -c "echo none >$MD/dev-vda/slot")"
+within 30 errno_of put none $MD/dev-vda/slot >/tmp/said || fail "who is to record it waits for the write"
+same "no slot for vda" EBUSY "$(cat /tmp/said)"
 put active $MD/array_state
 wait $writer || fail "the write failed"
 becomes "array_state" active-idle $MD/array_state
@@ -205,7 +206,9 @@ kill -0 $writer || fail "the write did not wait for the bad blocks to be recorde
 put check $MD/sync_action
 becomes "sync_action" check $MD/sync_action
 sleep 1
-timeout 30 bash -c "echo idle >$MD/sync_action" || fail "a check waits for a write, and does not stop"
+within 30 put idle $MD/sync_action || fail "a check waits for a write, and does not stop"
+within 30 errno_of put remove $MD/dev-vda/state >/tmp/said || fail "who is to record it waits for the write"
+same "removal of vda" EBUSY "$(cat /tmp/said)"
 kill -0 $writer || fail "the write did not wait for the bad blocks to be recorded"
 put "32768 8" $MD/dev-dm-0/bad_blocks
 put -blocked $MD/dev-dm-0/state

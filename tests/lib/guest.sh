@@ -143,6 +143,19 @@ await() {
 	fail "$what: expected '$expected', got '$got'; $(cat /proc/mdstat)"
 }
 
+# within SECONDS COMMAND...: runs a command that may sleep for ever where no signal reaches it; 124 when it does.
+within() {
+	local limit=$1 i
+	shift
+	"$@" &
+	for ((i = 0; i < limit * 10; i++)); do
+		kill -0 $! 2>/dev/null || break
+		sleep 0.1
+	done
+	! kill -0 $! 2>/dev/null || return 124
+	wait $!
+}
+
 # becomes WHAT EXPECTED FILE: waits until FILE reads EXPECTED, for 60 s at most.
 becomes() { await "$1" "$2" cat "$3"; }
 

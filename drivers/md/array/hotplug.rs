@@ -60,6 +60,22 @@ fn level_of(config: &Configuration<'_>) -> Option<Level> {
 }
 
 impl Configuration<'_> {
+    /// `EBUSY` while the program that keeps the metadata has something to record about a member: writes wait for that, and
+    /// who takes a member out waits for writes. That may be the program itself, before it has come to all members.
+    pub(crate) fn awaits_program(&self) -> Result {
+        let is_unrecorded = |entry: &Entry| {
+            let has_failed = entry.member.health() == Health::Failing;
+            has_failed
+                || entry.member.has(Mark::Blocked)
+                || entry.member.bad_blocks().has_unacknowledged()
+        };
+        let mut placed = self.members.iter().filter(|entry| entry.slot().is_some());
+        if self.running.is_some() && self.is_external() && placed.any(is_unrecorded) {
+            return Err(EBUSY);
+        }
+        Ok(())
+    }
+
     /// Whether a member of a running array can get a slot, or lose the one it has; the place that it would have, if it
     /// gets one.
     ///
@@ -75,7 +91,7 @@ impl Configuration<'_> {
             return match entry.state {
                 _ if !changes => Err(EINVAL),
                 State::InSync(_) => Err(EBUSY),
-                _ => Ok(None),
+                _ => self.awaits_program().map(|()| None),
             };
         };
         if entry.slot().is_some() || self.is_syncing() || self.is_reshaping() {

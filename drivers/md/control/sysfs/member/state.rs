@@ -139,6 +139,7 @@ fn unblock(config: &mut Configuration<'_>, this: &Member, index: usize) {
 }
 
 fn remove(this: This<'_>) -> Result {
+    this.array.configure()?.awaits_program()?;
     let mut config = this.array.reconfigure()?;
     if config.running.is_none() {
         return config.remove(&this);
