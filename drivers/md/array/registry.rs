@@ -79,7 +79,7 @@ pub(crate) struct Registry {
     gone: CondVar,
     /// Removes arrays that went with their last user, who may hold locks that a removal takes.
     removals: OwnedQueue,
-    /// Looks after requests that failed, of which some wait long. Nobody waits for this queue.
+    /// Looks after requests that failed, of which some wait long. Nobody waits for this queue while there are arrays.
     repairs: OwnedQueue,
     /// Submits writes that waited for their bitmap.
     pub(crate) marked_writes: OwnedQueue,
@@ -284,6 +284,8 @@ impl Registry {
             }
         }
         self.removals.flush();
+        // The last of what they had was an array.
+        self.repairs.flush();
     }
 
     fn last(&self) -> Option<Arc<Array>> {

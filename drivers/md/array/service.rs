@@ -10,7 +10,7 @@ use crate::{
     bitmap::Backend,
     log::Text,
     member::{marks::Mark, Health},
-    personality::mirror::has_enough,
+    personality::mirror::{failures::Settling, has_enough},
 };
 use core::ffi::CStr;
 use kernel::{prelude::*, sync::Arc, time::msecs_to_jiffies};
@@ -28,6 +28,9 @@ use md_core::{
     units::Slot,
     words::array::SafeModeDelay,
 };
+
+/// In how many milliseconds the thread looks again for what is to be recorded, when it did not record all of it.
+const AGAIN_MS: u32 = 20;
 
 /// The thread of an array.
 pub(crate) struct Service(Arc<Array>);
@@ -77,12 +80,24 @@ impl Configuration<'_> {
         self.tell_bitmap();
         self.calm_down();
         self.record();
-        if let Some(settling) = settling {
-            settling.settle();
+        if settling.is_some_and(Settling::settle) {
+            self.come_back();
         }
         self.announce_state(state);
         self.heed_bitmap();
         self.wake_syncer();
+    }
+
+    /// Something was found out while the last was being recorded. Who did may not have told the array's thread yet: it looks
+    /// again soon. A program that keeps the metadata tells when it has recorded something.
+    fn come_back(&self) {
+        let thread = self
+            .running
+            .as_ref()
+            .and_then(|running| running.thread.as_ref());
+        if let Some(thread) = thread.filter(|_| !self.is_external()) {
+            thread.set_period(Some(msecs_to_jiffies(AGAIN_MS)));
+        }
     }
 
     /// Has the array's thread look after the array now, whatever it was waiting for.

@@ -49,13 +49,14 @@ impl WorkItem<1> for Failures {
 
     fn run(this: Arc<Self>) {
         for spot in this.reads.take_all().filter_map(Read::turn_to_next) {
-            let member = spot.live.members().next().cloned();
+            // It keeps the array until the other worker has it, or does not need it.
+            let live = spot.live.clone();
             // Without memory for it the copy stays as it is.
             let _ = this.spots.lock().push(spot, GFP_NOWAIT);
-            if let Some(member) = member {
+            if let Some(member) = live.members().next() {
                 // As below.
                 let _ = member.workers().enqueue::<_, 3>(this.clone());
-            }
+            };
         }
     }
 }
@@ -139,11 +140,13 @@ pub(crate) struct Settling {
 }
 
 impl Settling {
-    /// The failure is recorded.
-    pub(crate) fn settle(self) {
+    /// The failure is recorded. Whether there are writes that have to wait for another record.
+    pub(crate) fn settle(self) -> bool {
+        let mut any = false;
         for fan in self.writes.filter_map(Write::settle) {
-            // Who found that another has failed wakes the array's thread.
+            any = true;
             self.failures.writes.push(fan);
         }
+        any
     }
 }

@@ -190,6 +190,11 @@ impl Seat {
         })
     }
 
+    /// Whether it is to be recorded yet that its member has failed, or that something of it is bad there.
+    pub(super) fn is_unrecorded(&self, start: Sector, length: Sectors) -> bool {
+        self.is_blocked() || matches!(self.known(start, length), Known::Unrecorded(_))
+    }
+
     /// Whether something of it is bad there. Any context.
     pub(super) fn has_bad(&self, start: Sector, length: Sectors) -> bool {
         self.known(start, length) != Known::Good

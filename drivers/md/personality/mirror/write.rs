@@ -228,7 +228,7 @@ fn is_unrecorded(fan: &Fan<Write>) -> bool {
         .any(|leg| {
             let copy = leg.target();
             let seat = fan.mirror().and_then(|mirror| mirror.seat(copy.place));
-            seat.is_some_and(|seat| seat.holds_back(copy.at, copy.length))
+            seat.is_some_and(|seat| seat.is_unrecorded(copy.at, copy.length))
         })
 }
 
