@@ -114,9 +114,6 @@ impl Running {
             None => None,
         };
         let writer = CString::try_from_fmt(fmt!("{}_writer", Text(job.array.name)))?;
-        if let Some(bitmap) = &job.bitmap {
-            bitmap.begin_pass(job.action);
-        }
         let running = Self {
             lost: members_lost(&job.array).unwrap_or(0),
             engine: Engine::new(Mode::of(job.action), &writer)?,
@@ -138,7 +135,11 @@ impl Running {
             travel,
             job,
         };
-        Ok(KBox::new(running, GFP_KERNEL)?)
+        let running = KBox::new(running, GFP_KERNEL)?;
+        if let Some(bitmap) = &running.job.bitmap {
+            bitmap.begin_pass(running.job.action);
+        }
+        Ok(running)
     }
 
     pub(super) fn now(&self) -> Millis {

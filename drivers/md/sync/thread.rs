@@ -163,6 +163,8 @@ impl Work for Syncer {
             let Some(job) = self.begin() else {
                 return;
             };
+            // A signal from before this pass would have it fail for want of a thread.
+            me.flush_signals();
             match Running::new(job) {
                 Ok(mut running) => {
                     self.syncing.await_turn();
@@ -174,6 +176,8 @@ impl Work for Syncer {
                     // Without the job there is nothing to collect.
                     let _ = self.syncing.step(Event::Ended);
                     let _ = self.syncing.step(Event::Reaped);
+                    // Whoever wakes this next has it try again.
+                    let _ = self.syncing.step(Event::Need(Request::Look));
                     return;
                 }
             }
