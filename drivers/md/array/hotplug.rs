@@ -60,8 +60,9 @@ fn level_of(config: &Configuration<'_>) -> Option<Level> {
 }
 
 impl Configuration<'_> {
-    /// `EBUSY` while the program that keeps the metadata has something to record about a member: writes wait for that, and
-    /// who takes a member out waits for writes. That may be the program itself, before it has come to all members.
+    /// `EBUSY` while the program that keeps the metadata has something to record about a member: writes wait for
+    /// that, and who takes a member out waits for writes. That may be the program itself, before it has come to all
+    /// members.
     pub(crate) fn awaits_program(&self) -> Result {
         let is_unrecorded = |entry: &Entry| {
             let has_failed = entry.member.health() == Health::Failing;

@@ -88,8 +88,8 @@ impl Configuration<'_> {
         self.wake_syncer();
     }
 
-    /// Something was found out while the last was being recorded. Who did may not have told the array's thread yet: it looks
-    /// again soon. A program that keeps the metadata tells when it has recorded something.
+    /// Something was found out while the last was being recorded. Who did may not have told the array's thread yet:
+    /// it looks again soon. A program that keeps the metadata tells when it has recorded something.
     fn come_back(&self) {
         let thread = self
             .running
