@@ -250,15 +250,6 @@ impl Array {
         }
     }
 
-    /// A pass under way may have been told to stop. Any context.
-    pub(crate) fn wake_pass(&self) {
-        if let kernel_ext::sync::gated::Entry::Entered(live) = self.live.enter() {
-            if let Some(mirror) = live.personality().mirror() {
-                mirror.wake_resync();
-            }
-        }
-    }
-
     /// Partitions are to be read again on the next open.
     fn media_changed(&self) {
         self.changed.store(true, Relaxed);

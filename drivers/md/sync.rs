@@ -65,6 +65,8 @@ struct Inner {
     settings: Settings,
     last: SyncAction,
     rate: Rate,
+    /// Where the pass under way waits for its requests, to be told that it is to stop.
+    pass: Option<Arc<WaitQueue>>,
 }
 
 /// Files whose pollers are told.
@@ -127,6 +129,7 @@ impl Syncing {
                 seconds: 0,
                 done: Sectors::ZERO,
             },
+            pass: None,
         };
         Arc::pin_init(
             pin_init!(Self {
@@ -155,12 +158,22 @@ impl Syncing {
         // Release: who sees it sees why.
         self.stopping.store(stopping, Release);
         let (machine, after) = (inner.machine, inner.machine.shown(&inner.env));
+        let pass = inner.pass.clone();
         drop(inner);
         self.changed.wake_all();
+        if let Some(pass) = pass {
+            pass.wake_all();
+        }
         if before != after {
             self.notify_action();
         }
         Ok(machine)
+    }
+
+    /// Where the pass waits for its requests, from now on.
+    fn set_waiters(&self, waiters: Option<Arc<WaitQueue>>) {
+        let before = core::mem::replace(&mut self.inner.lock().pass, waiters);
+        drop(before);
     }
 
     /// What the machine depends on.

@@ -205,6 +205,9 @@ sleep 1
 kill -0 $writer || fail "the write did not wait for the bad blocks to be recorded"
 put check $MD/sync_action
 becomes "sync_action" check $MD/sync_action
+# This holds all I/O back, once what is under way has ended.
+put writemostly $MD/dev-vda/state &
+waiter=$!
 sleep 1
 within 30 put idle $MD/sync_action || fail "a check waits for a write, and does not stop"
 within 30 errno_of put remove $MD/dev-vda/state >/tmp/said || fail "who is to record it waits for the write"
@@ -214,6 +217,7 @@ put "32768 8" $MD/dev-dm-0/bad_blocks
 put -blocked $MD/dev-dm-0/state
 put active $MD/array_state
 wait $writer || fail "the write failed"
+wait $waiter || fail "vda does not become write-mostly"
 [[ $(cat $MD/dev-dm-0/state) == in_sync,* ]] || fail "state of the member: $(cat $MD/dev-dm-0/state)"
 same "degraded" 0 "$(cat $MD/degraded)"
 without_bad

@@ -368,7 +368,6 @@ impl Configuration<'_> {
             let _ = sync.state.step(SyncEvent::Need(Request::Look));
             sync.state.notify_degraded();
         }
-        self.array.wake_pass();
         self.array.registry.events.notify();
         Ok(())
     }

@@ -43,7 +43,7 @@ use kernel_ext::{
         fan::FanPool,
         limits::{Features, Limits},
     },
-    sync::gated::Entered,
+    sync::{gated::Entered, wait::WaitQueue},
 };
 use marking::Marking;
 use md_core::{
@@ -325,6 +325,11 @@ impl Mirror {
     /// A resync has something to look at. Any context.
     pub(crate) fn wake_resync(&self) {
         self.barriers.wake();
+    }
+
+    /// Where [`Mirror::wait_resync`] sleeps.
+    pub(crate) fn resync_waiters(&self) -> Arc<WaitQueue> {
+        self.barriers.waiters()
     }
 
     /// Sleeps until `condition` is true; it is looked at after [`Mirror::wake_resync`] and when a bucket changes.

@@ -114,8 +114,13 @@ impl Running {
             None => None,
         };
         let writer = CString::try_from_fmt(fmt!("{}_writer", Text(job.array.name)))?;
+        let live = job.array.live().enter_wait();
+        let mirror = live.as_ref().and_then(|live| live.personality().mirror());
+        job.syncing.set_waiters(mirror.map(Mirror::resync_waiters));
+        let lost = mirror.map_or(0, Mirror::members_lost);
+        drop(live);
         let running = Self {
-            lost: members_lost(&job.array).unwrap_or(0),
+            lost,
             engine: Engine::new(Mode::of(job.action), &writer)?,
             windows,
             in_flight: 0,
@@ -350,9 +355,17 @@ impl Running {
     }
 
     /// Whether a member failed since the pass began, known to the configuration or not: it did not get all that the
-    /// others did.
+    /// others did. A pass that was told to stop does not wait for who holds I/O back, and takes it that one has.
     fn has_lost_a_member(&self) -> bool {
-        members_lost(&self.job.array).is_none_or(|lost| lost > self.lost)
+        let live = match self.job.array.live().enter() {
+            Entry::Entered(live) => Some(live),
+            Entry::Suspended if !self.job.syncing.is_stopping() => {
+                self.job.array.live().enter_wait()
+            }
+            Entry::Suspended | Entry::Empty => None,
+        };
+        let mirror = live.as_ref().and_then(|live| live.personality().mirror());
+        mirror.is_none_or(|mirror| mirror.members_lost() > self.lost)
     }
 
     /// Tells the bitmap how far the pass came, and that it has ended. Nothing is under way.
@@ -533,12 +546,6 @@ impl Running {
         let syncing = self.job.syncing.clone();
         syncing.wait(|| syncing.is_stopping() || self.next.at < self.pause_at());
     }
-}
-
-/// How many members of a running array have failed and still have their places. May sleep.
-fn members_lost(array: &Array) -> Option<usize> {
-    let live = array.live().enter_wait()?;
-    live.personality().mirror().map(Mirror::members_lost)
 }
 
 impl Window {

@@ -93,7 +93,6 @@ fn sync_action_store(this: This<'_>, text: &[u8]) -> Result {
     }
     syncing.step(Event::Write(word)).or_errno()?;
     if matches!(word, SyncAction::Idle | SyncAction::Frozen) {
-        this.wake_pass();
         syncing.await_stopped();
     }
     this.configure()?.wake_syncer();

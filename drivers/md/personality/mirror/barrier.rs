@@ -12,7 +12,10 @@ use super::Mirror;
 use crate::array::live::Live;
 use kernel::{
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Full, Relaxed},
+    sync::{
+        atomic::{Acquire, Atomic, Full, Relaxed},
+        Arc,
+    },
 };
 use kernel_ext::{
     alloc::mempool::Wait,
@@ -55,7 +58,7 @@ impl Count {
 /// The buckets of an array.
 pub(super) struct Barriers {
     buckets: KVec<Atomic<u64>>,
-    changed: Pin<KBox<WaitQueue>>,
+    changed: Arc<WaitQueue>,
 }
 
 impl Barriers {
@@ -66,7 +69,7 @@ impl Barriers {
         }
         Ok(Self {
             buckets,
-            changed: KBox::pin_init(WaitQueue::new(), GFP_KERNEL)?,
+            changed: Arc::pin_init(WaitQueue::new(), GFP_KERNEL)?,
         })
     }
 
@@ -123,6 +126,11 @@ impl Barriers {
     /// Sleeps until `condition` is true, which may depend on buckets and on the requests of a resync.
     pub(super) fn wait(&self, condition: impl FnMut() -> bool) {
         self.changed.wait_idle(condition);
+    }
+
+    /// Where a resync waits, for who does not have the array at hand.
+    pub(super) fn waiters(&self) -> Arc<WaitQueue> {
+        self.changed.clone()
     }
 
     /// Something changed that a resync waits for. Any context.
