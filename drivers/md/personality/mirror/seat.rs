@@ -190,9 +190,13 @@ impl Seat {
         })
     }
 
-    /// Whether it is to be recorded yet that its member has failed, or that something of it is bad there.
+    /// Whether it is to be recorded yet that its member has failed, or that something of it is bad there. Of one that
+    /// is known to have failed nothing more is recorded.
     pub(super) fn is_unrecorded(&self, start: Sector, length: Sectors) -> bool {
-        self.is_blocked() || matches!(self.known(start, length), Known::Unrecorded(_))
+        match self.member.health() {
+            Health::Failed => false,
+            _ => self.is_blocked() || matches!(self.known(start, length), Known::Unrecorded(_)),
+        }
     }
 
     /// Whether something of it is bad there. Any context.
