@@ -177,8 +177,38 @@ impl Mirror {
         Iterator::chain(with(Reads::Normal), with(Reads::WriteMostly))
     }
 
-    /// Of [`Mirror::sources`] the first behind `after` that can be read. A function of its own, as is the next: who
-    /// submits to a member does not have the walk over the copies on its stack, of which the member may need much.
+    /// Of [`Mirror::sources`] those that can be read.
+    pub(super) fn readable(
+        &self,
+        start: Sector,
+        length: Sectors,
+    ) -> impl Iterator<Item = Located<'_>> {
+        one_by_one(move |after| self.next_source(start, length, after))
+    }
+
+    /// The copies that a pass writes, in the order of the layout.
+    pub(super) fn written(
+        &self,
+        side: Side,
+        start: Sector,
+        length: Sectors,
+    ) -> impl Iterator<Item = Located<'_>> {
+        one_by_one(move |after| self.next_copy(side, start, length, after))
+    }
+
+    /// Of [`Mirror::written`] the first behind `after`.
+    #[inline(never)]
+    fn next_copy(
+        &self,
+        side: Side,
+        start: Sector,
+        length: Sectors,
+        after: Option<Place>,
+    ) -> Option<Located<'_>> {
+        behind(self.located(side, start, length), after).next()
+    }
+
+    /// Of [`Mirror::readable`] the first behind `after`.
     #[inline(never)]
     pub(super) fn next_source(
         &self,
@@ -186,27 +216,7 @@ impl Mirror {
         length: Sectors,
         after: Option<Place>,
     ) -> Option<Located<'_>> {
-        let mut copies = self.sources(start, length);
-        if let Some(after) = after {
-            copies.find(|copy| copy.seat.place == after)?;
-        }
-        copies.find(|copy| copy.is_readable(length))
-    }
-
-    /// The first copy behind `after`, in the order of the layout, that a pass writes.
-    #[inline(never)]
-    pub(super) fn next_copy(
-        &self,
-        side: Side,
-        start: Sector,
-        length: Sectors,
-        after: Option<Place>,
-    ) -> Option<Located<'_>> {
-        let mut copies = self.located(side, start, length);
-        if let Some(after) = after {
-            copies.find(|copy| copy.seat.place == after)?;
-        }
-        copies.next()
+        behind(self.sources(start, length), after).find(|copy| copy.is_readable(length))
     }
 
     /// Whether a copy that a pass could read is valid, be it bad.
@@ -228,4 +238,29 @@ impl Mirror {
             .filter(move |copy| mode == Mode::Move || copy.seat.place != from)
             .filter(|copy| copy.seat.member.health() == Health::Working)
     }
+}
+
+/// Copies that `next` finds, each when it is asked for, by the place of the one before. Who submits to a member has not
+/// the walk over the copies on its stack then, of which the member may need much, but the place that it has come to:
+/// `next` is not to be inlined.
+fn one_by_one<'a>(
+    mut next: impl FnMut(Option<Place>) -> Option<Located<'a>>,
+) -> impl Iterator<Item = Located<'a>> {
+    let mut after = None;
+    core::iter::from_fn(move || {
+        let copy = next(after)?;
+        after = Some(copy.seat.place);
+        Some(copy)
+    })
+}
+
+/// What comes behind a place; all without one.
+fn behind<'a>(
+    mut copies: impl Iterator<Item = Located<'a>>,
+    after: Option<Place>,
+) -> impl Iterator<Item = Located<'a>> {
+    if let Some(after) = after {
+        copies.find(|copy| copy.seat.place == after);
+    }
+    copies
 }

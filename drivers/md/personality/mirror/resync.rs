@@ -326,13 +326,11 @@ impl Window {
         };
         let mut reads = 0;
         let length = self.length();
-        let mut next = mirror.next_source(self.start, length, None);
-        while let Some(copy) = next {
+        for copy in mirror.readable(self.start, length) {
             match engine.read(self, copy) {
                 Ok(()) => reads += 1,
                 Err(_) => self.spoiled = true,
             }
-            next = mirror.next_source(self.start, length, Some(copy.seat.place));
         }
         self.stage = Stage::Reading(reads);
         if reads == 0 {

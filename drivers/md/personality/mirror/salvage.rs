@@ -51,13 +51,9 @@ impl Window {
     ) -> Option<()> {
         let length = range.len();
         let part = PagePart::new(0, u32::try_from(length.get()).ok()?)?;
-        let mut source = mirror.next_source(range.start(), length, None);
-        while let Some(copy) = source {
-            if copy.read(page, part) {
-                break;
-            }
-            source = mirror.next_source(range.start(), length, Some(copy.seat.place));
-        }
+        let source = mirror
+            .readable(range.start(), length)
+            .find(|copy| copy.read(page, part));
         let is_target = |copy: &Located<'_>| match self.target {
             _ if copy.seat.member.health() != Health::Working => false,
             Some(place) => copy.seat.place == place,
@@ -65,12 +61,8 @@ impl Window {
         };
         // The previous geometry still has what nobody takes in the new one.
         let mut is_kept = mode != Mode::Move || source.is_none();
-        let mut after = None;
-        while let Some(copy) = mirror.next_copy(mode.writes(), range.start(), length, after) {
-            after = Some(copy.seat.place);
-            if !is_target(&copy) {
-                continue;
-            }
+        let copies = mirror.written(mode.writes(), range.start(), length);
+        for copy in copies.filter(is_target) {
             let is_source = mode != Mode::Move
                 && source.is_some_and(|source| source.seat.place == copy.seat.place);
             if is_source || (source.is_some() && copy.write(page, part)) {
