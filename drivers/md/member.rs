@@ -90,6 +90,16 @@ impl Member {
         }
     }
 
+    /// Whether writes to it wait: for its failure to be recorded, or for whoever blocked it.
+    #[inline]
+    pub(crate) fn is_blocked(&self) -> bool {
+        match self.health() {
+            Health::Working => self.has(Mark::Blocked),
+            Health::Failing => true,
+            Health::Failed => false,
+        }
+    }
+
     /// I/O failed: the array's thread decides what becomes of the member. Any context.
     pub(crate) fn report_failure(&self) {
         // Full: what the caller found is seen by the thread. A member that has failed already stays as it is.

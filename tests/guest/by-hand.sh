@@ -220,5 +220,11 @@ wait $writer || fail "the write failed"
 wait $waiter || fail "vda does not become write-mostly"
 [[ $(cat $MD/dev-dm-0/state) == in_sync,* ]] || fail "state of the member: $(cat $MD/dev-dm-0/state)"
 same "degraded" 0 "$(cat $MD/degraded)"
+# Nobody records those of a member that has failed.
+put "40000 8" $MD/dev-dm-0/unacknowledged_bad_blocks
+put faulty $MD/dev-dm-0/state
+put -blocked $MD/dev-dm-0/state
+put remove $MD/dev-dm-0/state
+[[ ! -e $MD/dev-dm-0 ]] || fail "the member is still there"
 without_bad
 rmmod md_mod

@@ -65,10 +65,10 @@ impl Configuration<'_> {
     /// members.
     pub(crate) fn awaits_program(&self) -> Result {
         let is_unrecorded = |entry: &Entry| {
-            let has_failed = entry.member.health() == Health::Failing;
-            has_failed
-                || entry.member.has(Mark::Blocked)
-                || entry.member.bad_blocks().has_unacknowledged()
+            let member = &entry.member;
+            // Of one that is known to have failed nothing more is recorded.
+            member.health() != Health::Failed
+                && (member.is_blocked() || member.bad_blocks().has_unacknowledged())
         };
         let mut placed = self.members.iter().filter(|entry| entry.slot().is_some());
         if self.running.is_some() && self.is_external() && placed.any(is_unrecorded) {

@@ -104,7 +104,7 @@ impl Mirror {
 
     /// Waits until no failure of a member is waiting to be recorded.
     fn await_records(&self, live: &Entered<Live>) {
-        while let Some(seat) = self.seats().find(|seat| seat.is_blocked()) {
+        while let Some(seat) = self.seats().find(|seat| seat.member.is_blocked()) {
             self.wait_recorded(live, seat.place);
         }
     }

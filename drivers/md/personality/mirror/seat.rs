@@ -128,7 +128,7 @@ impl Seat {
     pub(super) fn write_target(&self, start: Sector, length: Sectors) -> Option<WriteTarget> {
         let gate = match self.member.health() {
             Health::Failed => return None,
-            _ if self.is_blocked() => Gate::Blocked,
+            _ if self.member.is_blocked() => Gate::Blocked,
             _ => Gate::Open,
         };
         Some(WriteTarget {
@@ -173,16 +173,6 @@ impl Seat {
         self.member.health() == Health::Working && !self.member.has_any(HEEDED)
     }
 
-    /// Whether writes to it wait: for its failure to be recorded, or for whoever blocked it.
-    #[inline]
-    pub(super) fn is_blocked(&self) -> bool {
-        match self.member.health() {
-            Health::Working => self.member.has(Mark::Blocked),
-            Health::Failing => true,
-            Health::Failed => false,
-        }
-    }
-
     /// Whether writes wait for something about its member to be recorded.
     pub(super) fn holds_back(&self, start: Sector, length: Sectors) -> bool {
         self.write_target(start, length).is_some_and(|target| {
@@ -193,10 +183,9 @@ impl Seat {
     /// Whether it is to be recorded yet that its member has failed, or that something of it is bad there. Of one that
     /// is known to have failed nothing more is recorded.
     pub(super) fn is_unrecorded(&self, start: Sector, length: Sectors) -> bool {
-        match self.member.health() {
-            Health::Failed => false,
-            _ => self.is_blocked() || matches!(self.known(start, length), Known::Unrecorded(_)),
-        }
+        self.member.health() != Health::Failed
+            && (self.member.is_blocked()
+                || matches!(self.known(start, length), Known::Unrecorded(_)))
     }
 
     /// Whether something of it is bad there. Any context.

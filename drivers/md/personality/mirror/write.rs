@@ -450,7 +450,7 @@ impl Mirror {
     pub(super) fn wait_recorded(&self, live: &Entered<Live>, on: Place) {
         live.wake_thread();
         live.tracking()
-            .wait(|| self.seat(on).is_none_or(|seat| !seat.is_blocked()));
+            .wait(|| self.seat(on).is_none_or(|seat| !seat.member.is_blocked()));
     }
 
     /// Sends a write to all copies that work.
